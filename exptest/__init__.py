@@ -1,0 +1,1 @@
+"""ExpTest: train a neural network without choosing a learning rate."""

@@ -1,0 +1,89 @@
+"""Bad input, answered in one voice: what was wrong, what arrived, what to try."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def open_unit(name: str, value: Any, suggestion: float) -> float:
+    """Return ``value`` as a float if 0 < value < 1."""
+    number = _number(name, value, suggestion)
+    if not 0.0 < number < 1.0:
+        raise ValueError(
+            f"{name} must lie strictly between 0 and 1, got {value!r}; try {name}={suggestion}."
+        )
+    return number
+
+
+def positive(name: str, value: Any, suggestion: Any) -> float:
+    """Return ``value`` as a float if it is finite and greater than 0."""
+    number = _number(name, value, suggestion)
+    if not (math.isfinite(number) and number > 0.0):
+        raise ValueError(
+            f"{name} must be positive and finite, got {value!r}; try {name}={suggestion}."
+        )
+    return number
+
+
+def at_least(name: str, value: Any, minimum: int, suggestion: Any) -> int:
+    """Return ``value`` as an int if it is a whole number ≥ minimum."""
+    number = _number(name, value, suggestion)
+    if not math.isfinite(number) or number != int(number) or number < minimum:
+        raise ValueError(
+            f"{name} must be a whole number of at least {minimum}, got {value!r}; "
+            f"try {name}={suggestion}."
+        )
+    return int(number)
+
+
+def one_of(name: str, value: Any, options: Iterable[str]) -> str:
+    """Return ``value`` if it is one of ``options``."""
+    known = list(options)
+    if value not in known:
+        choices = ", ".join(map(repr, known))
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
+    return value
+
+
+def series(name: str, values: Any) -> NDArray[np.float64]:
+    """Return ``values`` (list, array, Series or tensor) as a one-dimensional float64 array.
+
+    Non-finite entries pass: what they mean is for the caller to say.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":
+            values = values.double()
+    try:
+        array = np.asarray(values).astype(np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} must be real numbers, got {_describe(values)}; try a list of floats."
+        ) from error
+    if array.ndim != 1:
+        raise ValueError(
+            f"{name} must have one dimension, got shape {array.shape}; "
+            f"try one loss per step, for example {name}.ravel()."
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty; pass at least one number.")
+    return array
+
+
+def _number(name: str, value: Any, suggestion: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(
+            f"{name} must be a number, got {_describe(value)}; try {name}={suggestion}."
+        ) from error
+
+
+def _describe(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 40 else text[:37] + '...'}"

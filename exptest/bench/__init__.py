@@ -1,0 +1,1 @@
+"""Benchmarks, one file each: ratios measured side by side in one run, never absolute promises."""

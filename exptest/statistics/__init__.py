@@ -1,0 +1,1 @@
+"""The tests: losses in, verdicts out. Nothing here knows what a network is."""
