@@ -1,0 +1,168 @@
+"""What was decided and why: small frozen objects that explain themselves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+from exptest.statistics import ExponentialTestResult, SlopeTestResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind: TypeAlias = Literal["exponential", "slope", "divergence"]
+TestResult: TypeAlias = ExponentialTestResult | SlopeTestResult
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One verdict of the tuner; ``print`` it to read why.
+
+    Attributes:
+        step: index of the last loss that the decision used, in steps from 0.
+        kind: ``"exponential"`` (search), ``"slope"`` (tuning) or ``"divergence"``.
+        accepted: whether the rate was kept.
+        test: the test's result; None for a divergence.
+        lr_before, lr_after: the rate before and after.
+        window: number of losses that the decision used, in steps.
+        path_ratio: ρ by which the window was lengthened, 1 if it was not.
+        loss: the last of those losses.
+        alpha: level of the test.
+        phase: ``"search"`` or ``"tune"``, before the decision.
+    """
+
+    step: int
+    kind: Kind
+    accepted: bool
+    test: TestResult | None
+    lr_before: float
+    lr_after: float
+    window: int
+    path_ratio: float
+    loss: float
+    alpha: float
+    phase: str
+
+    @property
+    def start(self) -> int:
+        """Index of the first loss that the decision used."""
+        return self.step - self.window + 1
+
+    @property
+    def pvalue(self) -> float:
+        """p-value of the test; nan for a divergence."""
+        return self.test.pvalue if self.test is not None else math.nan
+
+    @property
+    def restarts(self) -> bool:
+        """Whether training goes back to where it began (the search rejected this rate)."""
+        return self.phase == "search" and not self.accepted
+
+    @property
+    def reason(self) -> str:
+        """One plain sentence with the numbers in it."""
+        if self.accepted:
+            change = f"keep η = {self.lr_before:.4g}"
+        elif self.lr_after == self.lr_before:
+            change = f"η stays at {self.lr_before:.4g}, the smallest allowed"
+        else:
+            change = f"η {self.lr_before:.4g} → {self.lr_after:.4g}"
+        return f"step {self.step}: {change}, because {self._cause()}."
+
+    def _cause(self) -> str:
+        if self.test is None:
+            if math.isfinite(self.loss):
+                return f"the loss exploded to {self.loss:.4g}"
+            return f"the loss is {self.loss}"
+        verdict = {
+            ("exponential", True): "decay exponentially",
+            ("exponential", False): "show no exponential decay",
+            ("slope", True): "are still decreasing",
+            ("slope", False): "are no longer decreasing",
+        }[self.kind, self.accepted]
+        sign = "<" if self.accepted else "≥"
+        return (
+            f"the last {self.window} losses {verdict} "
+            f"({'F' if self.kind == 'exponential' else 't'} = {self.test.statistic:.3g}, "
+            f"p = {self.test.pvalue:.2g} {sign} {self.alpha:g})"
+        )
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True)
+class Record:
+    """All losses of a run and all decisions taken on them.
+
+    Attributes:
+        losses: loss of every step, shape (steps,), loss units.
+        decisions: in the order taken.
+        max_lr, alpha, beta, method: the tuner's settings.
+    """
+
+    losses: Float[np.ndarray, " steps"]
+    decisions: tuple[Decision, ...]
+    max_lr: float
+    alpha: float
+    beta: float
+    method: str
+
+    @property
+    def lr(self) -> float:
+        """The rate after the last decision."""
+        return self.decisions[-1].lr_after if self.decisions else self.max_lr
+
+    @property
+    def lrs(self) -> Float[np.ndarray, " steps"]:
+        """The rate used at every step, shape (steps,)."""
+        rates = np.full(len(self.losses), self.max_lr)
+        for decision in self.decisions:
+            rates[decision.step + 1 :] = decision.lr_after
+        return rates
+
+    @property
+    def found(self) -> Decision | None:
+        """The decision that ended the search by accepting a rate, if there was one."""
+        return next((d for d in self.decisions if d.kind == "exponential" and d.accepted), None)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per decision."""
+        import pandas as pd
+
+        columns = {
+            "step": [d.step for d in self.decisions],
+            "phase": [d.phase for d in self.decisions],
+            "test": [d.kind for d in self.decisions],
+            "window": [d.window for d in self.decisions],
+            "path_ratio": [d.path_ratio for d in self.decisions],
+            "statistic": [d.test.statistic if d.test else math.nan for d in self.decisions],
+            "pvalue": [d.pvalue for d in self.decisions],
+            "accepted": [d.accepted for d in self.decisions],
+            "lr_before": [d.lr_before for d in self.decisions],
+            "lr_after": [d.lr_after for d in self.decisions],
+            "reason": [d.reason for d in self.decisions],
+        }
+        return pd.DataFrame(columns)
+
+    def summary(self) -> str:
+        """Return the settings, the outcome and every decision in words."""
+        rejected = sum(not d.accepted for d in self.decisions)
+        head = (
+            f"ExpTest ({self.method}, α = {self.alpha:g}, β = {self.beta:g}): "
+            f"{len(self.losses)} steps, {len(self.decisions)} decisions, {rejected} rejected; "
+            f"η {self.max_lr:.4g} → {self.lr:.4g}"
+        )
+        return "\n".join([head, *(f"  {d.reason}" for d in self.decisions)])
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        head = self.summary().split("\n", 1)[0]
+        table = self.to_frame()[["step", "test", "window", "pvalue", "lr_after", "reason"]]
+        return f"<p>{head}</p>" + table.to_html(index=False, float_format="{:.4g}".format)
