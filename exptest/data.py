@@ -30,8 +30,6 @@ class Dataset:
         name: what it is called.
         inputs, targets: training examples, shapes (n, d) and (n,) or (n, 1).
         test_inputs, test_targets: the examples held out.
-        columns: the training inputs standardized column by column, shape (n, d): what the
-            paper's η_max = 2n/((n−1) λ_max(Σ)) is computed from.
     """
 
     name: str
@@ -39,7 +37,12 @@ class Dataset:
     targets: Shaped[Tensor, "n *c"]
     test_inputs: Float[Tensor, "m d"]
     test_targets: Shaped[Tensor, "m *c"]
-    columns: Float[Tensor, "n d"]
+
+    def standardized(self) -> Float[Tensor, "n d"]:
+        """Training inputs standardized by column (constant columns 0): what η_max is made from."""
+        from sklearn.preprocessing import StandardScaler
+
+        return torch.from_numpy(StandardScaler().fit_transform(self.inputs.double().numpy()))
 
     def __str__(self) -> str:
         n, d = self.inputs.shape
@@ -59,8 +62,7 @@ def load_digits(*, seed: int = 0) -> Dataset:
     x_train, x_test, y_train, y_test = train_test_split(
         images, labels, test_size=0.2, random_state=seed, stratify=labels
     )
-    columns, test = _standardize(x_train, x_test)
-    return _dataset("digits", columns, y_train, test, y_test, columns=columns)
+    return _dataset("digits", *_standardize(x_train, x_test), y_train, y_test)
 
 
 def load_mnist(path: str | Path | None = None) -> Dataset:
@@ -75,10 +77,7 @@ def load_mnist(path: str | Path | None = None) -> Dataset:
     arrays = _find("MNIST", "mnist.npz", path, _read_mnist, _fetch_mnist)
     x_train, y_train, x_test, y_test = arrays
     mean, std = x_train.mean(), x_train.std()
-    columns, _ = _standardize(x_train, x_test)
-    return _dataset(
-        "MNIST", (x_train - mean) / std, y_train, (x_test - mean) / std, y_test, columns=columns
-    )
+    return _dataset("MNIST", (x_train - mean) / std, (x_test - mean) / std, y_train, y_test)
 
 
 def load_california_housing(path: str | Path | None = None) -> Dataset:
@@ -101,9 +100,8 @@ def load_california_housing(path: str | Path | None = None) -> Dataset:
         features, prices, test_size=0.2, random_state=42
     )
     x_train, _, y_train, _ = train_test_split(x_rest, y_rest, test_size=0.25, random_state=42)
-    columns, test = _standardize(x_train, x_test)
-    targets, test_targets = y_train[:, None], y_test[:, None]
-    return _dataset("California housing", columns, targets, test, test_targets, columns=columns)
+    inputs = _standardize(x_train, x_test)
+    return _dataset("California housing", *inputs, y_train[:, None], y_test[:, None])
 
 
 # -- where to look -------------------------------------------------------------------------
@@ -195,15 +193,12 @@ def _standardize(train: NDArray[Any], test: NDArray[Any]) -> tuple[NDArray[Any],
 def _dataset(
     name: str,
     inputs: NDArray[Any],
-    targets: NDArray[Any],
     test_inputs: NDArray[Any],
+    targets: NDArray[Any],
     test_targets: NDArray[Any],
-    *,
-    columns: NDArray[Any],
 ) -> Dataset:
     def tensor(array: NDArray[Any]) -> Tensor:
         dtype = torch.int64 if np.issubdtype(array.dtype, np.integer) else torch.float32
         return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype)
 
-    arrays = (inputs, targets, test_inputs, test_targets, columns)
-    return Dataset(name, *map(tensor, arrays))
+    return Dataset(name, tensor(inputs), tensor(targets), tensor(test_inputs), tensor(test_targets))

@@ -58,7 +58,9 @@ def _read_csv(path: Path, column: str | None) -> Float[np.ndarray, " steps"]:
     import pandas as pd
 
     if not path.is_file():
-        raise FileNotFoundError(f"no file {str(path)!r}; pass the path of a CSV file with a header.")
+        raise FileNotFoundError(
+            f"no file {str(path)!r}; pass the path of a CSV file with a header."
+        )
     try:
         table = pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

@@ -41,7 +41,9 @@ def marked_tests() -> dict[str, set[str]]:
             if not isinstance(node, ast.FunctionDef):
                 continue
             for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith(".claim"):
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith(
+                    ".claim"
+                ):
                     name = f"{path.relative_to(ROOT)}::{node.name}"
                     for argument in decorator.args:
                         found.setdefault(ast.literal_eval(argument), set()).add(name)

@@ -39,7 +39,9 @@ class GradientPath:
         if keep:
             return
         self._length.zero_()
-        self._sums = [] if self._by_displacement else [torch.zeros_like(p) for p in self._parameters]
+        self._sums = (
+            [] if self._by_displacement else [torch.zeros_like(p) for p in self._parameters]
+        )
 
     @torch.no_grad()
     def add(self) -> None:
@@ -57,7 +59,9 @@ class GradientPath:
         if gradients:
             self._length += self._norm(gradients)
         if not self._by_displacement:
-            sums = [s for s, p in zip(self._sums, self._parameters, strict=True) if p.grad is not None]
+            sums = [
+                s for s, p in zip(self._sums, self._parameters, strict=True) if p.grad is not None
+            ]
             torch._foreach_add_(sums, gradients)
 
     @torch.no_grad()

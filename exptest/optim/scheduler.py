@@ -123,8 +123,15 @@ class ExpTest:
         waiting = len(self._losses)
         if self._path is not None and self._measures(waiting):
             self._path.add()
+        return self._observe(wait=waiting >= self.tuner.attention_in)
+
+    def _observe(self, *, wait: bool) -> Decision | None:
+        """Hand the tuner the losses that have arrived; act on its decision.
+
+        On an accelerator a divergence is seen a few steps late; those steps are dropped.
+        """
         ratio = self._path.ratio if self._path is not None else None
-        for value in self._losses.arrived(wait=waiting >= self.tuner.attention_in):
+        for value in self._losses.arrived(wait=wait):
             if decision := self.tuner.observe(value, path_ratio=ratio):
                 self._losses.clear()
                 self._apply(decision)
@@ -170,9 +177,7 @@ class ExpTest:
         Load it beside the model's and the optimizer's own states. A ``restart`` function is
         code and not part of it.
         """
-        assert not len(self._losses) or self.optimizer is not None
-        for value in self._losses.arrived(wait=True):
-            self.tuner.observe(value)
+        self._observe(wait=True)
         return {
             "tuner": self.tuner.state_dict(),
             "ratios": list(self._ratios),
@@ -228,9 +233,7 @@ def _scalar(loss: Any) -> Tensor:
             )
         return torch.tensor(float(loss), dtype=torch.float64)
     if loss.numel() != 1:
-        raise ValueError(
-            f"loss must be a scalar, got shape {tuple(loss.shape)}; try loss.mean()."
-        )
+        raise ValueError(f"loss must be a scalar, got shape {tuple(loss.shape)}; try loss.mean().")
     if loss.is_complex():
         raise TypeError(f"loss must be real, got {loss.dtype}; try loss.abs().")
     return loss

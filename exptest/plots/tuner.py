@@ -1,0 +1,204 @@
+"""A run of the tuner: the loss signal, the verdicts, the learning-rate staircase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from exptest.plots.style import COLORS, axes_or_new, styled
+from exptest.record import Decision, Record
+
+# Beyond this many windows, single fits are too narrow to see.
+MOST_FITS = 40
+
+
+@styled
+def plot_run(record: Record) -> Figure:
+    """Draw the loss signal, the p-values and the learning rate on one shared step axis."""
+    figure, (top, middle, bottom) = plt.subplots(
+        3, 1, sharex=True, figsize=(10, 7.5), height_ratios=(3.2, 1.2, 1.2)
+    )
+    plot_signal(record, top)
+    plot_pvalues(record, middle)
+    plot_learning_rate(record, bottom)
+    for ax in (top, middle):
+        ax.set_xlabel("")
+    return figure
+
+
+@styled
+def plot_signal(record: Record, ax: Axes | None = None) -> Axes:
+    """Draw the losses, each window shaded by its verdict, with the fits that were compared."""
+    ax = axes_or_new(ax, figsize=(10, 4.5))
+    losses = np.where(np.isfinite(record.losses), record.losses, np.nan)
+    shade_windows(ax, record.decisions)
+    dense = len(losses) > 300
+    ax.plot(
+        losses,
+        color=COLORS["loss"],
+        linewidth=0.7 if dense else 1.2,
+        alpha=0.65 if dense else 1.0,
+        marker="" if dense else ".",
+    )
+    if len(record.decisions) <= MOST_FITS:
+        for decision in record.decisions:
+            _draw_fits(ax, decision)
+    _mark_divergences(ax, record)
+    _scale(ax, losses)
+    ax.set(xlabel="training step", ylabel="training loss", title="The loss signal")
+    ax.legend(handles=_legend(record), loc="upper right", ncols=2)
+    return ax
+
+
+@styled
+def plot_pvalues(record: Record, ax: Axes | None = None) -> Axes:
+    """Draw the p-value of every window at its last step, against α."""
+    ax = axes_or_new(ax, figsize=(10, 2))
+    tested = [d for d in record.decisions if d.test is not None]
+    for kind, marker in (("exponential", "o"), ("slope", "v")):
+        for accepted in (True, False):
+            some = [d for d in tested if d.kind == kind and d.accepted == accepted]
+            ax.scatter(
+                [d.step for d in some],
+                [max(d.pvalue, 1e-16) for d in some],
+                marker=marker,
+                s=30,
+                color=COLORS["exponential" if accepted else "rejected"],
+                zorder=3,
+            )
+    ax.axhline(record.alpha, color=COLORS["ink"], linewidth=1, linestyle="--")
+    ax.annotate(
+        f"α = {record.alpha:g}",
+        (1.0, record.alpha),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+    )
+    ax.set_yscale("log")
+    ax.set_ylim(bottom=0.3 * min([1e-3, *(max(d.pvalue, 1e-16) for d in tested)]), top=3)
+    ax.set(xlabel="training step", ylabel="p-value")
+    return ax
+
+
+@styled
+def plot_learning_rate(record: Record, ax: Axes | None = None) -> Axes:
+    """Draw the staircase of learning rates, a marker where a window was rejected."""
+    ax = axes_or_new(ax, figsize=(10, 2))
+    edges = [0, *(d.step + 1 for d in record.decisions), max(len(record.losses), 1)]
+    rates = [record.max_lr, *(d.lr_after for d in record.decisions)]
+    ax.stairs(rates, edges, baseline=None, color=COLORS["rate"], linewidth=2.5)
+    ax.set_yscale("log")
+    low, high = min(rates), max(rates)
+    ax.set_ylim(low / 2.5, high * 2.5)
+    ax.set(xlabel="training step", ylabel="learning rate η")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return ax
+
+
+@styled
+def plot_decision(
+    decision: Decision, losses: Float[np.ndarray, " steps"], ax: Axes | None = None
+) -> Axes:
+    """Draw one decision in close-up: its window of ``losses`` (the whole run's), both fits, p."""
+    ax = axes_or_new(ax)
+    steps = np.arange(decision.start, decision.step + 1)
+    ax.plot(steps, losses[steps], ".", color=COLORS["loss"], label="training loss", markersize=6)
+    _draw_fits(ax, decision, label=True)
+    ax.set(xlabel="training step", ylabel="training loss", title=_headline(decision))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(loc="best")
+    return ax
+
+
+def shade_windows(ax: Axes, decisions: Sequence[Decision]) -> None:
+    """Shade every window: blue where the rate was kept, orange where it was rejected."""
+    for decision in decisions:
+        ax.axvspan(
+            decision.start - 0.5,
+            decision.step + 0.5,
+            facecolor=COLORS["accepted" if decision.accepted else "rejected"],
+            alpha=0.16,
+            edgecolor="white",
+            linewidth=1.0,
+        )
+
+
+def _draw_fits(ax: Axes, decision: Decision, *, label: bool = False) -> None:
+    if decision.test is None:
+        return
+    steps = np.arange(decision.start, decision.step + 1)
+    exponential = getattr(decision.test, "exponential", None)
+    ax.plot(
+        steps,
+        decision.test.line.predict(),
+        color=COLORS["line"],
+        linewidth=2,
+        linestyle="--" if exponential is not None else "-",
+        label="straight line" if label else None,
+    )
+    if exponential is not None:
+        ax.plot(
+            steps,
+            exponential.predict(),
+            color=COLORS["exponential"],
+            linewidth=2.4,
+            label="exponential" if label else None,
+        )
+
+
+def _mark_divergences(ax: Axes, record: Record) -> None:
+    exploded = [d.step for d in record.decisions if d.kind == "divergence"]
+    if exploded:
+        ax.plot(
+            exploded,
+            np.full(len(exploded), 0.96),
+            "X",
+            transform=ax.get_xaxis_transform(),
+            color=COLORS["rejected"],
+            markersize=9,
+        )
+
+
+def _scale(ax: Axes, losses: Float[np.ndarray, " steps"]) -> None:
+    """Logarithmic where the losses span more than a factor of 20."""
+    positive = losses[losses > 0]
+    if positive.size and positive.max() > 20 * positive.min():
+        ax.set_yscale("log")
+        ax.set_ylim(positive.min() / 1.5, positive.max() * 1.5)
+
+
+def _legend(record: Record) -> list[Line2D | Patch]:
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color=COLORS["loss"], label="loss"),
+        Patch(facecolor=COLORS["accepted"], alpha=0.3, label="window kept η"),
+    ]
+    if any(not d.accepted for d in record.decisions):
+        handles.append(Patch(facecolor=COLORS["rejected"], alpha=0.3, label="window rejected η"))
+    if any(d.kind == "divergence" for d in record.decisions):
+        handles.append(
+            Line2D(
+                [], [], color=COLORS["rejected"], marker="X", linestyle="", label="loss exploded"
+            )
+        )
+    if len(record.decisions) <= MOST_FITS:
+        if any(d.kind == "exponential" for d in record.decisions):
+            handles.append(Line2D([], [], color=COLORS["exponential"], label="exponential fit"))
+        handles.append(Line2D([], [], color=COLORS["line"], label="straight-line fit"))
+    return handles
+
+
+def _headline(decision: Decision) -> str:
+    verdict = "keep η" if decision.accepted else "shrink η"
+    if decision.test is None:
+        return f"Divergence at step {decision.step}: {verdict}"
+    test = {"exponential": "Exponential decay?", "slope": "Still decreasing?"}[decision.kind]
+    return f"{test}  p = {decision.pvalue:.2g}: {verdict}"

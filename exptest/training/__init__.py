@@ -1,0 +1,7 @@
+"""A small honest training loop."""
+
+from exptest.training.batches import Batches
+from exptest.training.history import History
+from exptest.training.loop import Step, Training, fit
+
+__all__ = ["Batches", "History", "Step", "Training", "fit"]

@@ -1,0 +1,117 @@
+"""Batches from tensors or from a DataLoader, the same way on every device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from exptest import _checks
+
+
+class Batches:
+    """An endless stream of (inputs, targets) batches, epoch after epoch.
+
+    Args:
+        data: ``(inputs, targets)`` tensors or arrays with equal first dimensions, or a
+            DataLoader that yields such pairs.
+        batch_size: examples per step; None: all of them (full batch). Not for a DataLoader,
+            which brings its own.
+        seed: of the shuffling, once per epoch. A DataLoader shuffles by itself.
+        device: where batches go.
+
+    Raises:
+        ValueError, TypeError: empty, mismatched or non-finite data.
+    """
+
+    def __init__(
+        self, data: Any, *, batch_size: int | None, seed: int, device: torch.device
+    ) -> None:
+        self._device = device
+        self._loader: DataLoader | None = None
+        if isinstance(data, DataLoader):
+            if batch_size is not None:
+                raise ValueError(
+                    f"batch_size={batch_size} was given beside a DataLoader, which has its own; "
+                    "set it there."
+                )
+            if len(data) == 0:
+                raise ValueError("the DataLoader is empty; pass at least one example.")
+            self._loader = data
+            self.full = len(data) == 1
+            self.per_epoch = len(data)
+            return
+        self._inputs, self._targets = _pair(data, device)
+        self.examples = len(self._inputs)
+        size = self.examples if batch_size is None else batch_size
+        self.batch_size = min(_checks.at_least("batch_size", size, 1, 32), self.examples)
+        self.full = self.batch_size == self.examples
+        self.per_epoch = -(-self.examples // self.batch_size)
+        self._generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def inputs(self) -> Tensor | None:
+        """All training inputs, if they are held as a tensor."""
+        if self._loader is None:
+            return self._inputs
+        if isinstance(self._loader.dataset, TensorDataset):
+            return self._loader.dataset.tensors[0]
+        return None
+
+    @property
+    def outputs(self) -> int:
+        """Numbers in one target; 1 where targets are not held as a tensor."""
+        return self._targets[0].numel() if self._loader is None else 1
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            yield from self._epoch()
+
+    def _epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self._loader is not None:
+            for inputs, targets in self._loader:
+                yield inputs.to(self._device), targets.to(self._device)
+        elif self.full:
+            yield self._inputs, self._targets
+        else:
+            order = torch.randperm(self.examples, generator=self._generator).to(self._device)
+            for rows in order.split(self.batch_size):
+                yield self._inputs[rows], self._targets[rows]
+
+
+def _pair(data: Any, device: torch.device) -> tuple[Tensor, Tensor]:
+    try:
+        inputs, targets = data
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"data must be (inputs, targets) or a DataLoader, got {type(data).__name__}; "
+            "try fit(model, (x, y), ...)."
+        ) from error
+    inputs, targets = _tensor("inputs", inputs), _tensor("targets", targets)
+    if len(inputs) == 0:
+        raise ValueError("the data are empty; pass at least one example.")
+    if len(inputs) != len(targets):
+        raise ValueError(
+            f"inputs and targets differ in length: {len(inputs)} and {len(targets)}; "
+            "pass one target per example."
+        )
+    return inputs.to(device), targets.to(device)
+
+
+def _tensor(name: str, values: Any) -> Tensor:
+    tensor = torch.as_tensor(np.asarray(values) if not isinstance(values, Tensor) else values)
+    if tensor.ndim == 0:
+        raise ValueError(f"{name} must hold one row per example, got a scalar.")
+    if tensor.is_floating_point():
+        if tensor.dtype == torch.float64 and not isinstance(values, Tensor):
+            tensor = tensor.to(torch.get_default_dtype())
+        bad = int((~torch.isfinite(tensor)).sum())
+        if bad:
+            raise ValueError(
+                f"{name} hold {bad} non-finite values; remove or impute them before training."
+            )
+    return tensor
