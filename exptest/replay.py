@@ -63,6 +63,8 @@ def _read_csv(path: Path, column: str | None) -> Float[np.ndarray, " steps"]:
         )
     try:
         table = pd.read_csv(path)
+        if all(map(_is_number, table.columns)):  # no header: that row is data
+            table = pd.read_csv(path, header=None, names=[f"column {i}" for i in range(table.shape[1])])
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{str(path)!r} is not a CSV table ({error}); try one loss per line below a header."
@@ -88,3 +90,11 @@ def _only_numeric_column(path: Path, table: Any) -> str:
         f"{str(path)!r} needs one numeric column or one named 'loss', found {found}; "
         "try naming it with column=... (--column on the command line)."
     )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -79,7 +79,7 @@ class Training:
             )
         self.evaluate = dict(evaluate or {})
         self.evaluate_every = (
-            self.batches.per_epoch
+            (100 if self.batches.full else self.batches.per_epoch)
             if evaluate_every is None
             else _checks.at_least("evaluate_every", evaluate_every, 1, 100)
         )
@@ -184,7 +184,7 @@ def fit(
         max_lr: where the search begins; default from the inputs by `default_max_lr`.
         lr: a fixed rate instead of ExpTest, to compare with.
         evaluate: name → ``metric(model)``, measured every ``evaluate_every`` steps (default:
-            every epoch) and at the end.
+            every epoch; full batch, every 100 steps) and at the end.
         seed: of torch, numpy, random and the shuffling.
         device: where to train; default where the model is.
         **settings: as for `exptest.ExpTest` (alpha, beta, method, restart, ...).

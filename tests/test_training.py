@@ -1,0 +1,143 @@
+"""The loop: same seed, same run; honest errors; nothing lost on an interrupt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from exptest.linearized import max_learning_rate
+from exptest.models import mlp
+from exptest.training import Batches, Training, fit
+from exptest.training.loop import default_max_lr
+
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(96, 4, generator=GENERATOR)
+Y = X.sum(1, keepdim=True)
+
+
+def model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return mlp([4, 8, 1])
+
+
+def run(net: nn.Module, data: Any = (X, Y), **settings: Any):
+    return fit(net, data, loss_fn=nn.MSELoss(), **{"steps": 120, "progress": False} | settings)
+
+
+def test_one_seed_gives_one_run() -> None:
+    first, second = (run(model(), batch_size=16, seed=3) for _ in range(2))
+    assert np.array_equal(first.losses, second.losses)
+    assert not np.array_equal(first.losses, run(model(), batch_size=16, seed=4).losses)
+
+
+def test_steps_one_by_one_are_fit() -> None:
+    whole, net = run(model(), batch_size=16), model()
+    training = Training(net, (X, Y), loss_fn=nn.MSELoss(), batch_size=16)
+    steps = [training.step() for _ in range(120)]
+    assert [s.loss.item() for s in steps] == whole.losses.tolist()
+    assert [s.lr for s in steps] == whole.lrs.tolist()
+
+
+def test_a_data_loader_trains_as_tensors_do() -> None:
+    loader = DataLoader(TensorDataset(X, Y), batch_size=96)
+    assert np.array_equal(run(model(), loader).losses, run(model()).losses)
+
+
+def test_epochs_count_passes_over_the_data() -> None:
+    history = run(model(), batch_size=40, steps=None, epochs=4)
+    assert len(history.losses) == 12
+    assert history.last_epoch_loss() == pytest.approx(history.losses[-3:].mean())
+
+
+def test_a_fixed_rate_is_plain_gradient_descent() -> None:
+    net, twin = model(), model()
+    history = run(net, lr=0.05, steps=10)
+    for _ in range(10):
+        twin.zero_grad()
+        nn.MSELoss()(twin(X), Y).backward()
+        with torch.no_grad():
+            for p in twin.parameters():
+                p -= 0.05 * p.grad
+    assert all(torch.allclose(a, b) for a, b in zip(net.parameters(), twin.parameters(), strict=True))
+    assert set(history.lrs) == {0.05}
+    assert history.decisions == ()
+
+
+def test_metrics_are_measured_in_evaluation_mode_without_changing_training() -> None:
+    modes = []
+
+    def metric(net: nn.Module) -> float:
+        modes.append(net.training)
+        return 1.0
+
+    history = run(model(), evaluate={"one": metric}, evaluate_every=50)
+    assert modes == [False] * 3
+    assert [row["step"] for row in history.evaluations] == [50, 100, 120]
+    assert history.final("one") == 1.0
+    with pytest.raises(KeyError, match=r"no metric 'two', evaluated were \['one'\]"):
+        history.final("two")
+
+
+def test_an_interrupt_returns_what_was_done() -> None:
+    def stop(step: Any) -> None:
+        if step.index == 30:
+            raise KeyboardInterrupt
+
+    history = run(model(), callback=stop)
+    assert history.interrupted
+    assert len(history.losses) == 31
+    assert "interrupted" in str(history)
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "name"),
+    [
+        (nn.MSELoss(), "mse"),
+        (nn.functional.cross_entropy, "cross_entropy"),
+        (nn.BCEWithLogitsLoss(), "logistic"),
+    ],
+)
+def test_the_default_start_rate_is_the_bound_of_the_loss(loss_fn: Any, name: str) -> None:
+    batches = Batches((X, Y), batch_size=None, seed=0, device=torch.device("cpu"))
+    expected = max_learning_rate(X, loss=name, bias=True)
+    assert default_max_lr(batches, loss_fn, "calibrated") == pytest.approx(expected)
+    paper = max_learning_rate(X, loss="half_mse")
+    assert default_max_lr(batches, loss_fn, "paper") == pytest.approx(paper)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"epochs": 1}, ValueError, "either epochs or steps"),
+        ({"steps": 0}, ValueError, "must be a whole number of at least 1, got 0"),
+        ({"lr": 0.1, "alpha": 0.1}, ValueError, "lr=0.1 fixes the rate"),
+        ({"batch_size": 0}, ValueError, "batch_size must be a whole number of at least 1"),
+        ({"data": (X[:0], Y[:0])}, ValueError, "the data are empty"),
+        ({"data": (X, Y[:5])}, ValueError, "differ in length: 96 and 5"),
+        ({"data": 3}, TypeError, r"data must be \(inputs, targets\) or a DataLoader, got int"),
+        ({"data": (X / 0, Y)}, ValueError, "inputs hold .* non-finite values"),
+        ({"data": (X * 0 + 1, Y)}, ValueError, "constant"),
+        ({"method": "best"}, ValueError, "method must be one of 'calibrated', 'paper'"),
+        ({"loss_fn": "mse"}, TypeError, "loss_fn must be a function, got str"),
+        ({"loss_fn": nn.L1Loss()}, ValueError, "max_lr cannot be derived for loss L1Loss"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_touched(
+    settings: dict, error: type[Exception], message: str
+) -> None:
+    net = model()
+    before = [p.clone() for p in net.parameters()]
+    arguments = {"data": (X, Y), "loss_fn": nn.MSELoss(), "steps": 5, "progress": False} | settings
+    with pytest.raises(error, match=message):
+        fit(net, **arguments)
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_a_model_without_parameters_is_named() -> None:
+    with pytest.raises(ValueError, match="the model has no parameters"):
+        run(nn.Flatten())
