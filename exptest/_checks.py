@@ -30,6 +30,16 @@ def positive(name: str, value: Any, suggestion: Any) -> float:
     return number
 
 
+def not_negative(name: str, value: Any, suggestion: Any) -> float:
+    """Return ``value`` as a float if it is finite and at least 0."""
+    number = _number(name, value, suggestion)
+    if not (math.isfinite(number) and number >= 0.0):
+        raise ValueError(
+            f"{name} must be finite and not negative, got {value!r}; try {name}={suggestion}."
+        )
+    return number
+
+
 def at_least(name: str, value: Any, minimum: int, suggestion: Any) -> int:
     """Return ``value`` as an int if it is a whole number ≥ minimum."""
     number = _number(name, value, suggestion)
@@ -60,8 +70,12 @@ def series(name: str, values: Any) -> NDArray[np.float64]:
         if str(values.dtype) == "torch.bfloat16":
             values = values.double()
     try:
-        array = np.asarray(values).astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biufO":
+            raise TypeError(f"dtype {array.dtype}")
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(
             f"{name} must be real numbers, got {_describe(values)}; try a list of floats."
         ) from error

@@ -172,7 +172,7 @@ def _lab(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from exptest.replay import replay
+    from exptest.recorded import replay
 
     record = replay(
         arguments.file,

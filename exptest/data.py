@@ -34,9 +34,9 @@ class Dataset:
 
     name: str
     inputs: Float[Tensor, "n d"]
-    targets: Shaped[Tensor, "n *c"]
+    targets: Shaped[Tensor, n * c]
     test_inputs: Float[Tensor, "m d"]
-    test_targets: Shaped[Tensor, "m *c"]
+    test_targets: Shaped[Tensor, m * c]
 
     def standardized(self) -> Float[Tensor, "n d"]:
         """Training inputs standardized by column (constant columns 0): what η_max is made from."""

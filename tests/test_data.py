@@ -52,7 +52,10 @@ def test_digits_are_standardized_and_stratified() -> None:
 
 @pytest.mark.parametrize("place", ["path", "file", "EXPTEST_DATA", "SCIKIT_LEARN_DATA"])
 def test_mnist_is_found_in_every_place(
-    place: str, offline: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    place: str,
+    offline: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path_factory.mktemp("data")
     tiny_mnist(folder)

@@ -63,7 +63,9 @@ def test_a_fixed_rate_is_plain_gradient_descent() -> None:
         with torch.no_grad():
             for p in twin.parameters():
                 p -= 0.05 * p.grad
-    assert all(torch.allclose(a, b) for a, b in zip(net.parameters(), twin.parameters(), strict=True))
+    assert all(
+        torch.allclose(a, b) for a, b in zip(net.parameters(), twin.parameters(), strict=True)
+    )
     assert set(history.lrs) == {0.05}
     assert history.decisions == ()
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exptest.record import Record
-from exptest.replay import replay
+from exptest.recorded import replay
 from exptest.statistics import window_length
 from exptest.tuner import MIN_WINDOW, Tuner
 from tests.reference import paper_decisions

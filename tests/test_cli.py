@@ -1,0 +1,90 @@
+"""The command: what it prints, where it writes, how it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exptest.cli import main
+from exptest.lab import find_notebook
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def test_demo_trains_draws_and_explains(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["demo", "--epochs", "3", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "step" in printed
+    assert "accuracy" in printed
+    assert (tmp_path / "demo.png").stat().st_size > 10_000
+
+
+def test_replay_prints_every_decision(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    curve = tmp_path / "curve.csv"
+    np.savetxt(curve, 0.5 + 0.9 ** np.arange(200), header="loss", comments="")
+    assert main(["replay", str(curve), "--max-lr", "0.05", "--out", str(tmp_path)]) == 0
+    assert "keep η = 0.05" in capsys.readouterr().out
+    assert (tmp_path / "curve.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["replay", "nowhere.csv", "--max-lr", "0.1"], "no file 'nowhere.csv'"),
+        (["replay", __file__, "--max-lr", "-1"], "max_lr must be positive"),
+        (["lab", "99"], "no notebook matches '99'"),
+        (["reproduce", "mnist", "--data", "nowhere"], "no mnist.npz at the path given"),
+        (["reproduce", "mnist", "--trials", "0"], "--trials must be a whole number"),
+        (["demo", "--epochs", "0"], "must be a whole number of at least 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_help_teaches_by_example(capsys: pytest.CaptureFixture) -> None:
+    assert main([]) == 0
+    assert "exptest demo" in capsys.readouterr().out
+
+
+def test_the_command_is_installed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "exptest.cli", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "reproduce" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["00", "07", "00-start-here", "step-by-step", "00-start-here.ipynb"]
+)
+def test_a_notebook_is_found_by_number_or_name(name: str) -> None:
+    assert find_notebook(name).exists()
+
+
+def test_benchmarks_print_ratios(capsys: pytest.CaptureFixture) -> None:
+    assert main(["bench", "overhead", "--steps", "100"]) == 0
+    assert capsys.readouterr().out.count("ratio") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.exists(), reason="no data beside the checkout")
+def test_reproduce_lands_on_the_authors_numbers(tmp_path: Path) -> None:
+    for experiment in ("mnist", "california"):
+        data = ["--data", str(SHARED), "--out", str(tmp_path)]
+        assert main(["reproduce", experiment, *data]) == 0
+    rows = json.loads((tmp_path / "mnist.json").read_text())
+    for row, loss in zip(rows, (0.268, 0.308, 0.367), strict=True):
+        assert row["mean"] == pytest.approx(row["authors"][0], abs=0.2)
+        assert row["train_loss"] == pytest.approx(loss, rel=0.03)
+    (row,) = json.loads((tmp_path / "california.json").read_text())
+    assert row["mean"] == pytest.approx(0.2846, abs=0.012)

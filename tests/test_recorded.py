@@ -1,0 +1,99 @@
+"""Any recorded curve can be replayed, from any container."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from exptest.record import Record
+from exptest.recorded import read_losses, replay
+
+CURVE = [0.5 + 0.8**t for t in range(120)]
+
+
+def decisions(record: Record) -> list[str]:
+    return [d.reason for d in record.decisions]
+
+
+@pytest.mark.parametrize(
+    "container", [list, tuple, np.array, pd.Series, torch.tensor], ids=lambda c: c.__name__
+)
+def test_every_container_gives_the_same_decisions(container: type) -> None:
+    reference = replay(CURVE, 0.05)
+    record = replay(container(CURVE), 0.05)
+    if container is torch.tensor:  # float32
+        assert [d.step for d in record.decisions] == [d.step for d in reference.decisions]
+    else:
+        assert decisions(record) == decisions(reference)
+    assert len(reference.decisions) >= 2
+
+
+def test_a_csv_is_read_by_its_loss_column(tmp_path: Path) -> None:
+    path = tmp_path / "run.csv"
+    pd.DataFrame({"epoch": range(120), "loss": CURVE}).to_csv(path, index=False)
+    assert decisions(replay(path, 0.05)) == decisions(replay(CURVE, 0.05))
+    assert decisions(replay(str(path), 0.05)) == decisions(replay(CURVE, 0.05))
+
+
+def test_a_csv_without_a_header_keeps_its_first_loss(tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("\n".join(map(str, CURVE)))
+    assert read_losses(path).tolist() == CURVE
+
+
+def test_a_record_is_a_table_and_a_text() -> None:
+    record = replay(CURVE, 0.05)
+    frame = record.to_frame()
+    assert list(frame["step"]) == [d.step for d in record.decisions]
+    assert frame.loc[0, "reason"] in str(record)
+    assert str(record.decisions[0]) == record.decisions[0].reason
+    assert "<table" in record._repr_html_()
+
+
+def test_the_reason_carries_the_numbers() -> None:
+    decision = replay(CURVE, 0.05).decisions[0]
+    for number in (decision.step, decision.window, f"{decision.pvalue:.2g}", "0.05"):
+        assert str(number) in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ("a,b\n1,2\n", "loss", "has no column 'loss'; it has 'a', 'b'"),
+        ("a,b\n1,2\n", None, "needs one numeric column or one named 'loss', found 'a', 'b'"),
+        ("", None, "is not a CSV table"),
+        ("loss\n", None, "column 'loss' is empty"),
+    ],
+)
+def test_a_csv_that_holds_no_curve_is_named(
+    tmp_path: Path, text: str, column: str | None, message: str
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        replay(path, 0.1, column=column)
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no file 'nowhere\.csv'"):
+        replay("nowhere.csv", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("losses", "error", "message"),
+    [
+        ([], ValueError, "losses is empty"),
+        ([[1.0, 2.0]], ValueError, r"losses must have one dimension, got shape \(1, 2\)"),
+        (["a"], TypeError, "losses must be real numbers"),
+        (3.0, ValueError, "losses must have one dimension"),
+    ],
+)
+def test_input_that_is_no_curve_is_named(
+    losses: object, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        replay(losses, 0.1)
