@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -31,7 +32,7 @@ def mlp(sizes: Sequence[int]) -> nn.Module:
         raise ValueError(f"sizes needs an input and an output size, got {list(sizes)}; try [8, 1].")
     widths = [_checks.at_least("a layer size", size, 1, 32) for size in sizes]
     layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

@@ -64,9 +64,7 @@ def _read_csv(path: Path, column: str | None) -> Float[np.ndarray, " steps"]:
     try:
         table = pd.read_csv(path)
         if all(map(_is_number, table.columns)):  # no header: that row is data
-            table = pd.read_csv(
-                path, header=None, names=[f"column {i}" for i in range(table.shape[1])]
-            )
+            table = pd.read_csv(path, header=None).add_prefix("column ")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{str(path)!r} is not a CSV table ({error}); try one loss per line below a header."

@@ -77,7 +77,7 @@ def test_a_constant_path_ratio_lengthens_every_window() -> None:
 def test_a_path_ratio_that_leaves_the_window_as_it_is_does_not_skip_the_test(method: str) -> None:
     tuner = Tuner(0.05, method=method)
     decisions = [tuner.observe(x, path_ratio=1.0) for x in decaying(200)]
-    assert [d.window for d in decisions if d][0] == window_length(1.5, 0.05)
+    assert next(d.window for d in decisions if d) == window_length(1.5, 0.05)
 
 
 # -- what it guarantees --------------------------------------------------------------------
