@@ -143,11 +143,11 @@ def test_a_divergence_while_tuning_goes_back_to_the_start_of_its_window() -> Non
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_path_ratio_is_that_of_the_gradients(optimizer: str) -> None:
     """Read off the weights (SGD) or summed (others), it equals the definition, streamed."""
-    run = Run(optimizer, max_lr=0.01, restart=None)
+    run = Run(optimizer, max_lr=0.05, restart=None)
     reference, decision, step, base = PathRatio(), None, 0, None
     while decision is None:
         decision = run.step(step)
-        base = base or max(window_length(run.exptest.tuner.initial_loss, 0.01), 24)
+        base = base or max(window_length(run.exptest.tuner.initial_loss, 0.05), 24)
         if step < base - 1:
             gradient = torch.cat([p.grad.flatten() for p in run.model.parameters()])
             reference.update(gradient.numpy())
@@ -157,13 +157,13 @@ def test_the_path_ratio_is_that_of_the_gradients(optimizer: str) -> None:
 
 
 def test_paper_mode_keeps_summing_over_accepted_windows_at_one_rate() -> None:
-    run = Run(max_lr=0.02, method="paper", restart=None, alpha=0.999)
+    run = Run(max_lr=0.2, method="paper", restart=None, alpha=0.999)
     reference, decisions, filled = PathRatio(), [], 0
     for step in range(4000):
         base = window_length(run.exptest.tuner.initial_loss or 1.0, run.exptest.tuner.lr)
         decision = run.step(step)
         if step == 0:
-            base = window_length(run.exptest.tuner.initial_loss, 0.02)
+            base = window_length(run.exptest.tuner.initial_loss, 0.2)
         filled += 1
         if filled < base:
             gradient = torch.cat([p.grad.flatten() for p in run.model.parameters()])
@@ -234,9 +234,9 @@ def test_a_nan_loss_arrives_as_a_nan() -> None:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("method", ["paper", "calibrated"])
-@pytest.mark.parametrize("cut", [7, 130])
+@pytest.mark.parametrize("cut", [8, 130])
 def test_resuming_mid_window_is_exact_to_the_bit(optimizer: str, method: str, cut: int) -> None:
-    settings = {"max_lr": 0.05, "method": method}
+    settings = {"max_lr": 0.6, "method": method}
     whole = Run(optimizer, **settings)
     for step in range(600):
         whole.step(step)
@@ -272,6 +272,7 @@ def test_a_state_of_other_settings_is_refused() -> None:
 # -- bad input -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("as_users_do")
 @pytest.mark.parametrize(
     ("loss", "error", "message"),
     [
@@ -289,6 +290,7 @@ def test_a_loss_that_is_no_scalar_is_refused_and_not_counted(
     assert len(run.exptest.record.losses) == 0
 
 
+@pytest.mark.usefixtures("as_users_do")
 def test_bad_settings_change_nothing() -> None:
     weight = nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([weight], lr=0.7)
@@ -301,6 +303,7 @@ def test_bad_settings_change_nothing() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.7
 
 
+@pytest.mark.usefixtures("as_users_do")
 def test_an_optimizer_without_parameters_is_named() -> None:
     empty = torch.optim.SGD([{"params": []}], lr=0.1)
     with pytest.raises(ValueError, match="the optimizer has no parameters"):

@@ -83,6 +83,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
         replay("nowhere.csv", 0.1)
 
 
+@pytest.mark.usefixtures("as_users_do")
 @pytest.mark.parametrize(
     ("losses", "error", "message"),
     [

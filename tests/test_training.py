@@ -112,6 +112,7 @@ def test_the_default_start_rate_is_the_bound_of_the_loss(loss_fn: Any, name: str
     assert default_max_lr(batches, loss_fn, "paper") == pytest.approx(paper)
 
 
+@pytest.mark.usefixtures("as_users_do")
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [

@@ -206,6 +206,7 @@ def test_a_tuner_resumes_to_the_bit(seed: int, cut: int, method: str) -> None:
 # -- bad input -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("as_users_do")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -223,6 +224,7 @@ def test_bad_settings_are_named(arguments: dict, message: str) -> None:
         Tuner(**arguments)
 
 
+@pytest.mark.usefixtures("as_users_do")
 def test_a_setting_that_is_no_number_is_named() -> None:
     with pytest.raises(TypeError, match="max_lr must be a number, got str 'big'"):
         Tuner("big")

@@ -29,8 +29,11 @@ def plot_run(record: Record) -> Figure:
     plot_signal(record, top)
     plot_pvalues(record, middle)
     plot_learning_rate(record, bottom)
+    top.set_title(f"Training without a learning rate: η {record.max_lr:.3g} → {record.lr:.3g}")
     for ax in (top, middle):
         ax.set_xlabel("")
+    bottom.set_xlim(-0.5, max(len(record.losses), 1) - 0.5)
+    figure.align_ylabels()
     return figure
 
 
@@ -79,9 +82,10 @@ def plot_pvalues(record: Record, ax: Axes | None = None) -> Axes:
         f"α = {record.alpha:g}",
         (1.0, record.alpha),
         xycoords=("axes fraction", "data"),
-        xytext=(4, 0),
+        xytext=(-4, -3),
         textcoords="offset points",
-        va="center",
+        ha="right",
+        va="top",
     )
     ax.set_yscale("log")
     ax.set_ylim(bottom=0.3 * min([1e-3, *(max(d.pvalue, 1e-16) for d in tested)]), top=3)
@@ -127,9 +131,9 @@ def shade_windows(ax: Axes, decisions: Sequence[Decision]) -> None:
             decision.step + 0.5,
             facecolor=COLORS["accepted" if decision.accepted else "rejected"],
             alpha=0.16,
-            edgecolor="white",
-            linewidth=1.0,
+            linewidth=0,
         )
+        ax.axvline(decision.step + 0.5, color="white", linewidth=1.5, zorder=0.9)
 
 
 def _draw_fits(ax: Axes, decision: Decision, *, label: bool = False) -> None:
