@@ -30,6 +30,8 @@ class Dataset:
         name: what it is called.
         inputs, targets: training examples, shapes (n, d) and (n,) or (n, 1).
         test_inputs, test_targets: the examples held out.
+        surveyed: the examples that the paper computes η_max from, shape (s, d): the training
+            inputs; for California housing all 20 640 examples.
     """
 
     name: str
