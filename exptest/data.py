@@ -39,12 +39,13 @@ class Dataset:
     targets: Shaped[Tensor, n * c]
     test_inputs: Float[Tensor, "m d"]
     test_targets: Shaped[Tensor, m * c]
+    surveyed: Float[Tensor, "s d"]
 
-    def standardized(self) -> Float[Tensor, "n d"]:
-        """Training inputs standardized by column (constant columns 0): what η_max is made from."""
+    def standardized(self) -> Float[Tensor, "s d"]:
+        """Return the surveyed examples, standardized by column (constant columns become 0)."""
         from sklearn.preprocessing import StandardScaler
 
-        return torch.from_numpy(StandardScaler().fit_transform(self.inputs.double().numpy()))
+        return torch.from_numpy(StandardScaler().fit_transform(self.surveyed.double().numpy()))
 
     def __str__(self) -> str:
         n, d = self.inputs.shape
@@ -103,7 +104,9 @@ def load_california_housing(path: str | Path | None = None) -> Dataset:
     )
     x_train, _, y_train, _ = train_test_split(x_rest, y_rest, test_size=0.25, random_state=42)
     inputs = _standardize(x_train, x_test)
-    return _dataset("California housing", *inputs, y_train[:, None], y_test[:, None])
+    return _dataset(
+        "California housing", *inputs, y_train[:, None], y_test[:, None], surveyed=features
+    )
 
 
 # -- where to look -------------------------------------------------------------------------
@@ -198,9 +201,19 @@ def _dataset(
     test_inputs: NDArray[Any],
     targets: NDArray[Any],
     test_targets: NDArray[Any],
+    *,
+    surveyed: NDArray[Any] | None = None,
 ) -> Dataset:
     def tensor(array: NDArray[Any]) -> Tensor:
         dtype = torch.int64 if np.issubdtype(array.dtype, np.integer) else torch.float32
         return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype)
 
-    return Dataset(name, tensor(inputs), tensor(targets), tensor(test_inputs), tensor(test_targets))
+    train = tensor(inputs)
+    return Dataset(
+        name=name,
+        inputs=train,
+        targets=tensor(targets),
+        test_inputs=tensor(test_inputs),
+        test_targets=tensor(test_targets),
+        surveyed=train if surveyed is None else torch.from_numpy(surveyed),
+    )
