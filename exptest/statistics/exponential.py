@@ -2,101 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import fdtrc
 
 from exptest import _checks
 from exptest.statistics import paper
-from exptest.statistics.fits import ExponentialFit, LineFit, exponential_at, fit_line
-from exptest.statistics.noise import autocorrelation, effective_length
-from exptest.statistics.results import Rows, html_table, text_table
+from exptest.statistics.blocks import averaged
+from exptest.statistics.fits import exponential_at, fit_line
+from exptest.statistics.results import ExponentialTestResult
 from exptest.statistics.scaling import rescaled
-from exptest.statistics.varpro import Projector, rates
+from exptest.statistics.varpro import Projector
+from exptest.statistics.window_fits import WindowFits
 
 Vector = Float[np.ndarray, " n"]
 
 FEWEST = {"calibrated": 5, "paper": 4}
-
-
-@dataclass(frozen=True)
-class ExponentialTestResult:
-    """Verdict on "these losses decay exponentially" against "they follow a straight line".
-
-    Attributes:
-        statistic: F; nan where it could not be computed.
-        pvalue: small: decay; 1 where the question could not be asked.
-        df: degrees of freedom (1, those of the noise).
-        method: ``"calibrated"`` or ``"paper"``.
-        n: number of losses.
-        line: the straight-line fit.
-        exponential: the exponential fit; None when it failed or no decay fits.
-        correlation: ρ̂ of the noise, lag 1 (paper: 0, not estimated).
-        note: why there is no ordinary verdict; empty otherwise.
-    """
-
-    statistic: float
-    pvalue: float
-    df: tuple[float, float]
-    method: str
-    n: int
-    line: LineFit
-    exponential: ExponentialFit | None
-    correlation: float = 0.0
-    note: str = ""
-
-    def reject(self, alpha: float = 0.05) -> bool:
-        """Return whether the straight line is rejected: the losses decay exponentially."""
-        return self.pvalue < _checks.open_unit("alpha", alpha, 0.05)
-
-    @property
-    def sentence(self) -> str:
-        """The verdict at the 5 % level, with the numbers in it."""
-        if self.note:
-            return f"No decay is claimed on these {self.n} losses: {self.note}."
-        found = "decay exponentially" if self.reject() else "show no exponential decay"
-        text = f"The {self.n} losses {found}: F = {self.statistic:.3g}, p = {self.pvalue:.2g}"
-        if self.reject() and self.exponential is not None:
-            text += (
-                f", rate {self.exponential.rate:.3g} per step, floor {self.exponential.floor:.3g}"
-            )
-        return text + "."
-
-    def _rows(self) -> Rows:
-        fit = self.exponential
-        return [
-            ("method", self.method),
-            ("losses", f"{self.n}"),
-            ("F", f"{self.statistic:.4g}"),
-            ("degrees of freedom", f"{self.df[0]:g}, {self.df[1]:.4g}"),
-            ("p-value", f"{self.pvalue:.4g}"),
-            ("noise correlation", f"{self.correlation:.3g}"),
-            ("SSE, line", f"{self.line.sse:.4g}"),
-            ("SSE, exponential", f"{fit.sse:.4g}" if fit else "no fit"),
-            ("amplitude", f"{fit.amplitude:.4g}" if fit else "no fit"),
-            ("rate per step", f"{fit.rate:.4g}" if fit else "no fit"),
-            ("floor", f"{fit.floor:.4g}" if fit else "no fit"),
-        ]
-
-    def summary(self) -> str:
-        """Return a table of every number and the verdict in one sentence."""
-        return text_table("Exponential decay against a straight line", self._rows(), self.sentence)
-
-    def __str__(self) -> str:
-        return self.sentence
-
-    def _repr_html_(self) -> str:
-        return html_table("Exponential decay against a straight line", self._rows(), self.sentence)
+# A second half that rises this many standard errors is no decay.
+RISING = 4.0
+SPIKE_REMARK = "The first loss is a spike and was set aside."
 
 
 def exponential_test(losses: Any, *, method: str = "calibrated") -> ExponentialTestResult:
     """Test whether losses decay exponentially rather than follow a straight line.
 
-    F = (SSE_lin − SSE_exp) / (SSE_exp / (n − 3)).
+    F = (SSE_lin − SSE_exp) / (SSE_exp / m): m = n − 3 in the paper, and here the number of
+    independent losses that the noise leaves; p is the chance of a larger F on a straight line.
 
     Args:
         losses: shape (n,), loss units, one per step.
@@ -119,13 +52,13 @@ def exponential_test(losses: Any, *, method: str = "calibrated") -> ExponentialT
     """
     y = _checks.series("losses", losses)
     _checks.one_of("method", method, FEWEST)
-    if note := _unanswerable(y, FEWEST[method]):
-        df = (1.0, float(max(len(y) - 3, 0)))
-        return ExponentialTestResult(np.nan, 1.0, df, method, len(y), fit_line(y), None, note=note)
+    if note := unanswerable(y, FEWEST[method]):
+        return _without_verdict(y, method, note, statistic=np.nan)
     return _paper(y) if method == "paper" else _calibrated(y)
 
 
-def _unanswerable(y: Vector, fewest: int) -> str:
+def unanswerable(y: Vector, fewest: int) -> str:
+    """Return why losses cannot be tested, or an empty string."""
     if len(y) < fewest:
         return f"the test needs at least {fewest}"
     if bad := int((~np.isfinite(y)).sum()):
@@ -133,52 +66,68 @@ def _unanswerable(y: Vector, fewest: int) -> str:
     return ""
 
 
+def _without_verdict(
+    y: Vector, method: str, note: str, *, statistic: float = 0.0
+) -> ExponentialTestResult:
+    df = (1.0, float(max(len(y) - 3, 0)))
+    return ExponentialTestResult(statistic, 1.0, df, method, len(y), fit_line(y), None, note=note)
+
+
 def _paper(y: Vector) -> ExponentialTestResult:
-    line, exponential = fit_line(y), paper.fit_from_ones(y)
-    df = (1.0, float(len(y) - 3))
+    exponential = paper.fit_from_ones(y)
     if exponential is None:
-        note = "the exponential fit did not converge"
-        return ExponentialTestResult(np.nan, 1.0, df, "paper", len(y), line, None, note=note)
+        return _without_verdict(y, "paper", "the fit did not converge", statistic=np.nan)
+    line, df = fit_line(y), (1.0, len(y) - 3.0)
     statistic, pvalue = paper.f_test(line, exponential)
     if np.isnan(pvalue):
-        note, pvalue = "F is not a number", 1.0
-    else:
-        note = ""
-    return ExponentialTestResult(
-        statistic, pvalue, df, "paper", len(y), line, exponential, note=note
-    )
-
-
-@lru_cache(maxsize=64)
-def _grid(n: int) -> Vector:
-    return rates(0.02, n - 1.0)
+        return _without_verdict(y, "paper", "F is not a number", statistic=np.nan)
+    return ExponentialTestResult(statistic, pvalue, df, "paper", len(y), line, exponential)
 
 
 def _calibrated(y: Vector) -> ExponentialTestResult:
-    n = len(y)
-    line = fit_line(y)
-    z, exponent = rescaled(y)
-    problem = Projector(np.linspace(0.0, 1.0, n), z)
-    df = (1.0, float(n - 3))
-    linear = float(np.ldexp(line.sse, -2 * exponent))
-    if linear <= n * np.finfo(float).eps ** 2 * 64:
-        note = "they follow a straight line to the last digit"
-        return ExponentialTestResult(0.0, 1.0, df, "calibrated", n, line, None, note=note)
-    grid = _grid(n)
-    fits = [problem.at(k) for k in grid]
-    sse = np.array([fit.sse if fit.gain < 0 else np.inf for fit in fits])
-    best = int(np.argmin(sse))
-    if not np.isfinite(sse[best]):
-        note = "no decaying exponential fits better than a constant"
-        return ExponentialTestResult(0.0, 1.0, df, "calibrated", n, line, None, note=note)
-    k = problem.root_near(grid, best)
-    fit = problem.at(k)
-    exponential = exponential_at(k, problem, exponent, origin=0.0, span=n - 1.0)
-    rho = autocorrelation(fit.residual, 3)
-    freedom = max(effective_length(n, rho) - 3.0, 1.0)
-    statistic = max(linear - fit.sse, 0.0) / max(fit.sse, 1e-300) * freedom
-    rising = line.slope > 0 and linear / max(n - 2, 1) < (z - z.mean()) @ (z - z.mean()) / 3.0
-    pvalue = 1.0 if rising else min(0.75 * float(fdtrc(1.0, freedom, statistic)), 1.0)
+    blocks, size = averaged(y)
+    z, exponent = rescaled(blocks)
+    window = WindowFits(z)
+    if window.straight:
+        return _without_verdict(y, "calibrated", "they follow a straight line to the last digit")
+    decay = window.decay()
+    if decay is None:
+        return _without_verdict(y, "calibrated", "no decay fits better than a constant")
+    if window.spike_beats(decay):
+        return _after_spike(y, size)
+    noise = window.noise(decay)
+    pvalue, note = window.pvalue(decay, noise), ""
+    if pvalue < 0.5 and _rises_again(z):
+        pvalue, note = 1.0, "they rise again in the second half"
+    with np.errstate(divide="ignore"):
+        gained = np.float64(max(window.sse - decay.sse, 0.0))
+        statistic = float(gained / decay.sse * noise.information)
+    whole = Projector(np.linspace(0.0, 1.0, len(y)), np.ldexp(y, -exponent))
+    span = len(y) - 1.0
+    rate = decay.rate * span / ((len(z) - 1.0) * size)
     return ExponentialTestResult(
-        statistic, pvalue, (1.0, freedom), "calibrated", n, line, exponential, rho
+        statistic=statistic,
+        pvalue=pvalue,
+        df=(1.0, noise.df),
+        method="calibrated",
+        n=len(y),
+        line=fit_line(y),
+        exponential=exponential_at(rate, whole, exponent, origin=0.0, span=span),
+        noise=noise,
+        note=note,
     )
+
+
+def _after_spike(y: Vector, size: int) -> ExponentialTestResult:
+    """Test the losses after the first one (or the first block)."""
+    rest = _calibrated(y[size:])
+    fit = rest.exponential
+    if fit is not None:
+        fit = replace(fit, origin=fit.origin + size, n=len(y))
+    return replace(rest, n=len(y), line=fit_line(y), exponential=fit, remark=SPIKE_REMARK)
+
+
+def _rises_again(z: Vector) -> bool:
+    half = WindowFits(z[len(z) // 2 :])
+    t = -half.fall * np.sqrt(half.noise().information)
+    return t > RISING * np.sqrt(half.sse)

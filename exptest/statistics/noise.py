@@ -1,26 +1,126 @@
-"""What the noise around a fit looks like: its correlation, and how many losses it leaves."""
+"""What the noise around a fit looks like, and how much information it leaves.
+
+Three things make noise differ from n independent equal errors: correlation between steps, a
+drift of its size over the window, and a curve that the fit missed. All three are read from the
+residuals. The constants marked "tuned" were set by simulation (theory/05, section 5.4).
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
+from exptest.statistics.geometry import CORRELATIONS
+
 Vector = Float[np.ndarray, " n"]
 
+# Up to here the bias of ρ̂ is computed exactly, beyond to first order in 1/n.
+EXACT_BIAS = 256
+# Below 8 losses ρ cannot be told from 0; from 20 on it is believed in full.
+BLIND, SEEING = 8, 20
+# Tuned: allowance for the error of ρ̂ in small windows, smallest information and df.
+SHIFT, LOSS, LOSS_SCALE, SPREAD, SPREAD_GROWTH = 0.06, 0.8, 40.0, 0.8, 8.0
+LEAST_INFORMATION, LEAST_DF = 0.2, 0.7
+# Tuned: a drift of the noise counts beyond this many standard errors, then in full and more.
+DRIFT_GUARD, DRIFT_GUARD_SCALE, DRIFT_LIMIT, DRIFT_BOOST = 0.5, 25.0, 1.9, 1.3
+# Increments of AR(1) noise are never positively correlated; a missed curve's are.
+SMOOTH = 3.5
 
-def autocorrelation(residual: Vector, parameters: int) -> float:
-    """Return the lag-1 correlation ρ of the noise, from residuals, corrected for their bias.
 
-    ρ̂ = r₁ + (parameters + (parameters + 2)·r₁) / n, kept in [0, 1).
+@dataclass(frozen=True)
+class Noise:
+    """The noise around a fit of ``parameters`` coefficients.
+
+    Attributes:
+        correlation: ρ̂ ≥ 0, lag 1.
+        information: m, such that m · signal²/SSE compares with a squared t of ``df``.
+        df: degrees of freedom, fewer than m because ρ̂ is uncertain.
+        drift: δ̂, relative change of the noise's size over the window, 0 where not significant.
     """
+
+    correlation: float
+    information: float
+    df: float
+    drift: float
+
+
+def describe_noise(residual: Vector, parameters: int) -> Noise:
+    """Return correlation, information and drift of the noise, from the residuals of a fit."""
     n = len(residual)
     energy = float(residual @ residual)
-    if energy == 0.0:
-        return 0.0
-    r = float(residual[1:] @ residual[:-1]) / energy
-    return float(np.clip(r + (parameters + (parameters + 2) * r) / n, 0.0, 1.0 - 1.0 / n))
+    free = float(n - parameters)
+    if energy == 0.0 or _is_missed_curve(residual):
+        return Noise(0.0, free, free, 0.0)
+    r1 = float(residual[1:] @ residual[:-1]) / energy
+    rho = _unbiased(r1, n, parameters) * min(max((n - BLIND) / (SEEING - BLIND), 0.0), 1.0)
+    independent = max(effective_length(n, rho) - parameters, 0.0)
+    loss = min(LOSS, LOSS_SCALE / n) * rho**2
+    information = independent * (1.0 - loss) + LEAST_INFORMATION
+    spread = SPREAD * (1.0 + SPREAD_GROWTH * rho**2) / (n * (1.0 - rho**2))
+    df = max(1.0 / (1.0 / information + spread), LEAST_DF)
+    return Noise(rho, information, df, _drift(residual))
 
 
 def effective_length(n: int, rho: float) -> float:
     """Return n (1 − ρ)/(1 + ρ): how many independent losses say as much about a slow trend."""
     return n * (1.0 - rho) / (1.0 + rho)
+
+
+def drift_inflation(
+    drift: float, first: Float[np.ndarray, "*g"] | float, second: Float[np.ndarray, "*g"] | float
+) -> Float[np.ndarray, "*g"]:
+    """Return the variance along directions with these moments, for noise of size 1 + δ(x − ½).
+
+    V = (1 + 2δ Σe²(x−½) + δ² Σe²(x−½)²) / (1 + δ²/12), never taken below 1.
+    """
+    variance = (1.0 + 2.0 * drift * first + drift**2 * second) / (1.0 + drift**2 / 12.0)
+    return np.maximum(1.0 + DRIFT_BOOST * (variance - 1.0), 1.0)
+
+
+def _is_missed_curve(residual: Vector) -> bool:
+    increments = np.diff(residual)
+    together = float(increments[1:] @ increments[:-1])
+    return together * np.sqrt(len(residual)) > SMOOTH * float(increments @ increments)
+
+
+def _drift(residual: Vector) -> float:
+    size = np.abs(residual)
+    n, mean = len(size), float(size.mean())
+    x = np.arange(n) / (n - 1.0) - 0.5
+    spread = float(x @ x)
+    drift = float(size @ x) / (mean * spread)
+    error = np.sqrt(max(float(size @ size) / n / mean**2 - 1.0, 0.0) / spread)
+    guard = min(DRIFT_GUARD, DRIFT_GUARD_SCALE / n) * error
+    kept = max(abs(drift) - guard, 0.0)
+    return float(np.copysign(min(kept, DRIFT_LIMIT), drift))
+
+
+def _unbiased(r1: float, n: int, parameters: int) -> float:
+    """Return the ρ whose residuals have lag-1 autocorrelation r₁ on average."""
+    if n <= BLIND:
+        return 0.0
+    if n > EXACT_BIAS:
+        return float(np.clip(r1 + (parameters + (parameters + 2) * r1) / n, 0.0, 0.99))
+    expected = expected_autocorrelation(n, parameters)
+    allowance = SHIFT * (SEEING / n) ** 3 * (1.0 - expected[0]) if n >= SEEING else SHIFT
+    return float(np.interp(r1 + allowance, expected, CORRELATIONS))
+
+
+@lru_cache(maxsize=128)
+def expected_autocorrelation(n: int, parameters: int) -> Float[np.ndarray, " r"]:
+    """Return E r'Dr / E r'r of residuals r = My, for each ρ of ``CORRELATIONS``.
+
+    M removes polynomials of degree < ``parameters`` (the exponential is one nearly), D sums the
+    products of neighbours. Exact but for taking the ratio of expectations.
+    """
+    basis = np.linalg.qr(np.vander(np.linspace(-1.0, 1.0, n), parameters, increasing=True))[0]
+    M = np.eye(n) - basis @ basis.T
+    MDM = M[:, :-1] @ M[1:, :]
+    lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n))).ravel()
+    powers = CORRELATIONS[:, None] ** np.arange(n)
+    products = powers @ np.bincount(lag, MDM.ravel())
+    energies = powers @ np.bincount(lag, M.ravel())
+    return np.maximum.accumulate(products / energies)

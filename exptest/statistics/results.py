@@ -1,26 +1,156 @@
-"""How a result explains itself: one sentence, one table, in a terminal and in Jupyter."""
+"""What the tests return: small frozen objects that explain themselves."""
 
 from __future__ import annotations
 
-from html import escape
+from dataclasses import dataclass
 
-Rows = list[tuple[str, str]]
-
-
-def text_table(title: str, rows: Rows, sentence: str) -> str:
-    """Return the title, the rows in two columns between rules, and the sentence."""
-    left = max(len(name) for name, _ in rows)
-    right = max(len(value) for _, value in rows)
-    width = max(left + 2 + right, len(title))
-    body = [f"{name:<{left}}  {value:>{width - left - 2}}" for name, value in rows]
-    rule = "=" * width
-    return "\n".join([title, rule, *body, rule, sentence])
+from exptest import _checks
+from exptest.statistics.fits import ExponentialFit, LineFit
+from exptest.statistics.noise import Noise
+from exptest.statistics.tables import Rows, html_table, text_table
 
 
-def html_table(title: str, rows: Rows, sentence: str) -> str:
-    """Return the same as compact HTML."""
-    cells = "".join(
-        f"<tr><td>{escape(name)}</td><td style='text-align:right'>{escape(value)}</td></tr>"
-        for name, value in rows
-    )
-    return f"<table><caption>{escape(title)}</caption>{cells}</table><p>{escape(sentence)}</p>"
+@dataclass(frozen=True)
+class ExponentialTestResult:
+    """Verdict on "these losses decay exponentially" against "they follow a straight line".
+
+    Attributes:
+        statistic: F; nan where it could not be computed.
+        pvalue: small: decay; 1 where the question could not be asked.
+        df: degrees of freedom (1, those of the noise).
+        method: ``"calibrated"`` or ``"paper"``.
+        n: number of losses.
+        line: the straight-line fit.
+        exponential: the best decay; None when the fit failed or no decay fits.
+        noise: correlation, information and drift of the noise; None where not estimated.
+        note: why no decay can be claimed; empty otherwise.
+        remark: what else was done to the losses; empty if nothing.
+    """
+
+    statistic: float
+    pvalue: float
+    df: tuple[float, float]
+    method: str
+    n: int
+    line: LineFit
+    exponential: ExponentialFit | None
+    noise: Noise | None = None
+    note: str = ""
+    remark: str = ""
+
+    def reject(self, alpha: float = 0.05) -> bool:
+        """Return whether the straight line is rejected: the losses decay exponentially."""
+        return self.pvalue < _checks.open_unit("alpha", alpha, 0.05)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict at the 5 % level, with the numbers in it."""
+        if self.note:
+            return f"No decay is claimed on these {self.n} losses: {self.note}."
+        found = "decay exponentially" if self.reject() else "show no exponential decay"
+        text = f"The {self.n} losses {found}: F = {self.statistic:.3g}, p = {self.pvalue:.2g}"
+        if self.reject() and self.exponential is not None:
+            text += (
+                f", rate {self.exponential.rate:.3g} per step, floor {self.exponential.floor:.3g}"
+            )
+        return text + "." + (f" {self.remark}" if self.remark else "")
+
+    def _rows(self) -> Rows:
+        fit = self.exponential
+        return [
+            ("method", self.method),
+            ("losses", f"{self.n}"),
+            ("F", f"{self.statistic:.4g}"),
+            ("degrees of freedom", f"{self.df[0]:g}, {self.df[1]:.4g}"),
+            ("p-value", f"{self.pvalue:.4g}"),
+            *noise_rows(self.noise),
+            ("SSE, line", f"{self.line.sse:.4g}"),
+            ("SSE, exponential", f"{fit.sse:.4g}" if fit else "no fit"),
+            ("amplitude", f"{fit.amplitude:.4g}" if fit else "no fit"),
+            ("rate per step", f"{fit.rate:.4g}" if fit else "no fit"),
+            ("floor", f"{fit.floor:.4g}" if fit else "no fit"),
+        ]
+
+    def summary(self) -> str:
+        """Return a table of every number and the verdict in one sentence."""
+        return text_table("Exponential decay against a straight line", self._rows(), self.sentence)
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    def _repr_html_(self) -> str:
+        return html_table("Exponential decay against a straight line", self._rows(), self.sentence)
+
+
+@dataclass(frozen=True)
+class SlopeTestResult:
+    """Verdict on "these losses are still decreasing".
+
+    Attributes:
+        statistic: t = slope / standard error; nan where it could not be computed.
+        pvalue: small: decreasing; 1 where the question could not be asked.
+        df: degrees of freedom of the noise.
+        method: ``"calibrated"`` or ``"paper"``.
+        n: number of losses.
+        line: the straight-line fit.
+        noise: correlation, information and drift of the noise; None where not estimated.
+        note: why no decrease can be claimed; empty otherwise.
+        remark: where the noise was estimated; empty if around the line.
+    """
+
+    statistic: float
+    pvalue: float
+    df: float
+    method: str
+    n: int
+    line: LineFit
+    noise: Noise | None = None
+    note: str = ""
+    remark: str = ""
+
+    def reject(self, alpha: float = 0.05) -> bool:
+        """Return whether "not decreasing" is rejected: the losses are still going down."""
+        return self.pvalue < _checks.open_unit("alpha", alpha, 0.05)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict at the 5 % level, with the numbers in it."""
+        if self.note:
+            return f"No decrease is claimed on these {self.n} losses: {self.note}."
+        found = "are still decreasing" if self.reject() else "are not decreasing"
+        return (
+            f"The {self.n} losses {found}: slope {self.line.slope:.3g} per step, "
+            f"t = {self.statistic:.3g}, p = {self.pvalue:.2g}."
+        ) + (f" {self.remark}" if self.remark else "")
+
+    def _rows(self) -> Rows:
+        return [
+            ("method", self.method),
+            ("losses", f"{self.n}"),
+            ("slope per step", f"{self.line.slope:.4g}"),
+            ("t", f"{self.statistic:.4g}"),
+            ("degrees of freedom", f"{self.df:.4g}"),
+            ("p-value", f"{self.pvalue:.4g}"),
+            *noise_rows(self.noise),
+        ]
+
+    def summary(self) -> str:
+        """Return a table of every number and the verdict in one sentence."""
+        return text_table("Is the loss still decreasing?", self._rows(), self.sentence)
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    def _repr_html_(self) -> str:
+        return html_table("Is the loss still decreasing?", self._rows(), self.sentence)
+
+
+def noise_rows(noise: Noise | None) -> Rows:
+    """Return what was found about the noise, as rows of a table."""
+    if noise is None:
+        return []
+    return [
+        ("noise correlation", f"{noise.correlation:.3g}"),
+        ("independent losses", f"{noise.information:.4g}"),
+        ("noise drift", f"{noise.drift:+.3g}"),
+    ]

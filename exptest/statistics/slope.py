@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,84 +10,31 @@ from scipy.special import stdtr
 
 from exptest import _checks
 from exptest.statistics import paper
-from exptest.statistics.fits import LineFit, fit_line
-from exptest.statistics.noise import autocorrelation, effective_length
-from exptest.statistics.results import Rows, html_table, text_table
+from exptest.statistics.blocks import averaged
+from exptest.statistics.exponential import SPIKE_REMARK, unanswerable
+from exptest.statistics.fits import fit_line
+from exptest.statistics.noise import Noise, drift_inflation
+from exptest.statistics.results import SlopeTestResult
+from exptest.statistics.scaling import rescaled
+from exptest.statistics.window_fits import Decay, WindowFits
 
 Vector = Float[np.ndarray, " n"]
 
 FEWEST = 3
-
-
-@dataclass(frozen=True)
-class SlopeTestResult:
-    """Verdict on "these losses are still decreasing".
-
-    Attributes:
-        statistic: t = slope / standard error; nan where it could not be computed.
-        pvalue: small: decreasing; 1 where the question could not be asked.
-        df: degrees of freedom of the noise.
-        method: ``"calibrated"`` or ``"paper"``.
-        n: number of losses.
-        line: the straight-line fit.
-        correlation: ρ̂ of the noise, lag 1 (paper: 0, not estimated).
-        note: why there is no ordinary verdict; empty otherwise.
-    """
-
-    statistic: float
-    pvalue: float
-    df: float
-    method: str
-    n: int
-    line: LineFit
-    correlation: float = 0.0
-    note: str = ""
-
-    def reject(self, alpha: float = 0.05) -> bool:
-        """Return whether "not decreasing" is rejected: the losses are still going down."""
-        return self.pvalue < _checks.open_unit("alpha", alpha, 0.05)
-
-    @property
-    def sentence(self) -> str:
-        """The verdict at the 5 % level, with the numbers in it."""
-        if self.note:
-            return f"No decrease is claimed on these {self.n} losses: {self.note}."
-        found = "are still decreasing" if self.reject() else "are not decreasing"
-        return (
-            f"The {self.n} losses {found}: slope {self.line.slope:.3g} per step, "
-            f"t = {self.statistic:.3g}, p = {self.pvalue:.2g}."
-        )
-
-    def _rows(self) -> Rows:
-        return [
-            ("method", self.method),
-            ("losses", f"{self.n}"),
-            ("slope per step", f"{self.line.slope:.4g}"),
-            ("t", f"{self.statistic:.4g}"),
-            ("degrees of freedom", f"{self.df:.4g}"),
-            ("p-value", f"{self.pvalue:.4g}"),
-            ("noise correlation", f"{self.correlation:.3g}"),
-        ]
-
-    def summary(self) -> str:
-        """Return a table of every number and the verdict in one sentence."""
-        return text_table("Is the loss still decreasing?", self._rows(), self.sentence)
-
-    def __str__(self) -> str:
-        return self.sentence
-
-    def _repr_html_(self) -> str:
-        return html_table("Is the loss still decreasing?", self._rows(), self.sentence)
+# The noise is taken around the exponential only where that is beyond doubt.
+CERTAIN = 1e-3
+AROUND_DECAY = "The noise was measured around the exponential, which fits far better than a line."
 
 
 def slope_test(losses: Any, *, method: str = "calibrated") -> SlopeTestResult:
-    """Test, one-sided, whether losses decrease over the window.
+    """Test, one-sided, whether losses decrease on average over the window.
 
-    t = slope / se, p = P(T < t).
+    t = slope / se,  p = P(T < t).
 
     Args:
         losses: shape (n,), loss units, one per step.
-        method: ``"calibrated"`` (default) or ``"paper"`` (ordinary least squares).
+        method: ``"calibrated"`` (default) counts independent losses and measures the noise
+            around the curve that fits; ``"paper"`` is ordinary least squares.
 
     Returns:
         The result; ``reject(alpha)`` says whether a decrease is claimed. Non-finite losses or
@@ -106,25 +52,46 @@ def slope_test(losses: Any, *, method: str = "calibrated") -> SlopeTestResult:
     y = _checks.series("losses", losses)
     _checks.one_of("method", method, ("calibrated", "paper"))
     line, n = fit_line(y), len(y)
-    if note := _unanswerable(y):
+    note = unanswerable(y, FEWEST)
+    if not note and np.ptp(y / 2) == 0.0:
+        note = "they are constant"
+    if note:
         return SlopeTestResult(np.nan, 1.0, float(max(n - 2, 0)), method, n, line, note=note)
     if method == "paper":
         statistic, pvalue = paper.t_test(y, line)
-        return SlopeTestResult(statistic, pvalue, float(n - 2), method, n, line)
-    rho = autocorrelation(y - line.predict(), 2)
-    freedom = max(effective_length(n, rho) - 2.0, 1.0)
-    statistic, _ = paper.t_test(y, line)
-    statistic *= np.sqrt(freedom / (n - 2))
-    return SlopeTestResult(
-        statistic, float(stdtr(freedom, statistic)), freedom, method, n, line, rho
-    )
+        return SlopeTestResult(statistic, pvalue, n - 2.0, method, n, line)
+    statistic, noise, remark = _calibrated(y)
+    pvalue = float(stdtr(noise.df, statistic))
+    return SlopeTestResult(statistic, pvalue, noise.df, method, n, line, noise=noise, remark=remark)
 
 
-def _unanswerable(y: Vector) -> str:
-    if len(y) < FEWEST:
-        return f"the test needs at least {FEWEST}"
-    if bad := int((~np.isfinite(y)).sum()):
-        return f"{bad} of them {'is' if bad == 1 else 'are'} not finite"
-    if np.ptp(y) == 0:
-        return "they are constant"
-    return ""
+def _calibrated(y: Vector) -> tuple[float, Noise, str]:
+    """Return t, the noise and where it was measured."""
+    blocks, size = averaged(y)
+    window = WindowFits(rescaled(blocks)[0])
+    if window.straight:
+        return float(np.copysign(np.inf, -window.fall)), window.noise(), ""
+    decay = _certain_decay(window)
+    if decay is None:
+        return *_t(window, window.sse, window.noise()), ""
+    if window.spike_beats(decay):
+        t, noise, _ = _calibrated(y[size:])
+        return t, noise, SPIKE_REMARK
+    return *_t(window, decay.sse, window.noise(decay)), AROUND_DECAY
+
+
+def _certain_decay(window: WindowFits) -> Decay | None:
+    """Return the best decay if it is beyond doubt: first a quick look, then the exact fit."""
+    for refine in (False, True):
+        decay = window.decay(refine=refine)
+        if decay is None or window.pvalue(decay, window.noise(decay)) > CERTAIN:
+            return None
+    return decay
+
+
+def _t(window: WindowFits, sse: float, noise: Noise) -> tuple[float, Noise]:
+    x = window.shape.x - 0.5
+    variance = drift_inflation(noise.drift, 0.0, float(window.shape.line**2 @ x**2))
+    with np.errstate(divide="ignore"):
+        t = -window.fall * np.sqrt(np.float64(noise.information) / sse / variance)
+    return float(t), noise

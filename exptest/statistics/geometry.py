@@ -1,0 +1,97 @@
+"""Decays of every rate as directions: what the exponential test needs to know about n, once.
+
+A window of n losses, centred, is a vector. The falling line is one direction, ℓ; a decay of k
+e-folds is another, v_k. Off the line v_k = cos θ_k ℓ + sin θ_k e_k; as k grows, e_k moves along
+a curve on the unit sphere. theory/05 derives the null distribution from this curve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+
+SLOWEST = 0.02
+RATES = 40
+# Correlations at which the variance inflation is tabulated.
+CORRELATIONS = np.array(
+    [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99]
+)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Directions and their angles for windows of n losses.
+
+    Attributes:
+        x: steps rescaled to [0, 1].
+        line: ℓ, the falling straight line, centred, of norm 1.
+        rates: k, e-folds in the window; the fastest is one e-fold per step.
+        curves: v_k, decaying exponentials, centred, of norm 1.
+        cosine, sine: of θ_k, the angle between v_k and ℓ.
+        turn: arc length of e_k from one rate to the next, radians.
+        first, second: Σ e_k² (x − ½) and Σ e_k² (x − ½)².
+        inflation: variance of AR(1) noise along e_k, relative to the largest over k; one row
+            per entry of ``CORRELATIONS``.
+        spike: the first step alone, off the line, of norm 1.
+    """
+
+    x: Float[np.ndarray, " n"]
+    line: Float[np.ndarray, " n"]
+    rates: Float[np.ndarray, " g"]
+    curves: Float[np.ndarray, "g n"]
+    cosine: Float[np.ndarray, " g"]
+    sine: Float[np.ndarray, " g"]
+    turn: Float[np.ndarray, " g-1"]
+    first: Float[np.ndarray, " g"]
+    second: Float[np.ndarray, " g"]
+    inflation: Float[np.ndarray, "r g"]
+    spike: Float[np.ndarray, " n"]
+
+
+@lru_cache(maxsize=32)
+def geometry(n: int) -> Geometry:
+    """Return the geometry of windows of n ≥ 4 losses."""
+    x = np.linspace(0.0, 1.0, n)
+    line = _unit(0.5 - x)
+    rates = np.geomspace(SLOWEST, n - 1.0, RATES)
+    q = np.expm1(-rates[:, None] * x)
+    curves = _unit(q - q.mean(axis=1, keepdims=True))
+    cosine = curves @ line
+    off_line = curves - cosine[:, None] * line
+    sine = np.linalg.norm(off_line, axis=1)
+    e = off_line / sine[:, None]
+    chord = np.linalg.norm(np.diff(e, axis=0), axis=1)
+    spike = np.zeros(n)
+    spike[0] = 1.0
+    spike -= spike.mean() + (spike @ line) * line
+    return Geometry(
+        x=x,
+        line=line,
+        rates=rates,
+        curves=curves,
+        cosine=cosine,
+        sine=sine,
+        turn=2.0 * np.arcsin(chord / 2.0),
+        first=e**2 @ (x - 0.5),
+        second=e**2 @ (x - 0.5) ** 2,
+        inflation=_inflation(e),
+        spike=_unit(spike),
+    )
+
+
+def _unit(v: Float[np.ndarray, "*any n"]) -> Float[np.ndarray, "*any n"]:
+    return v / np.linalg.norm(v, axis=-1, keepdims=True)
+
+
+def _inflation(e: Float[np.ndarray, "g n"]) -> Float[np.ndarray, "r g"]:
+    """Σ_ij e_i e_j ρ^|i−j| for every direction and ρ, relative to the largest direction's."""
+    n = e.shape[1]
+    spectrum = np.abs(np.fft.rfft(e, 2 * n, axis=1)) ** 2
+    autocovariance = np.fft.irfft(spectrum, 2 * n, axis=1)[:, :n]
+    weights = 2.0 * CORRELATIONS[:, None] ** np.arange(n)
+    weights[:, 0] = 1.0
+    variance = weights @ autocovariance.T
+    return variance / variance.max(axis=1, keepdims=True)
