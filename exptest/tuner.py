@@ -21,7 +21,7 @@ from exptest import _checks
 from exptest.record import Decision, Kind, Record, TestResult
 from exptest.statistics import exponential_test, slope_test, window_length
 
-MIN_WINDOW = 24
+MIN_WINDOW = 32
 DIVERGENCE_FACTOR = 10.0
 MIN_LR_FACTOR = 1e-12
 
@@ -38,7 +38,7 @@ class Tuner:
         beta: factor by which a rejected rate shrinks, in (0, 1).
         method: ``"calibrated"`` or ``"paper"`` (theory/07 lists every difference).
         min_lr: the rate never falls below it; default 1e-12 × max_lr.
-        min_window: fewest losses in a window, in steps. Default 24 when calibrated (theory/04
+        min_window: fewest losses in a window, in steps. Default 32 when calibrated (theory/04
             says why), 1 in paper mode.
         divergence_factor: a loss above this many times L₀ rejects at once (calibrated only).
 

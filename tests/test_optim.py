@@ -16,6 +16,7 @@ from exptest.models import mlp
 from exptest.optim import ExpTest
 from exptest.optim.loss_stream import ABSENT, CAPACITY, LossStream
 from exptest.statistics import PathRatio, window_length
+from exptest.tuner import MIN_WINDOW
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "sgd": lambda p: torch.optim.SGD(p, lr=1.0),
@@ -147,7 +148,7 @@ def test_the_path_ratio_is_that_of_the_gradients(optimizer: str) -> None:
     reference, decision, step, base = PathRatio(), None, 0, None
     while decision is None:
         decision = run.step(step)
-        base = base or max(window_length(run.exptest.tuner.initial_loss, 0.05), 24)
+        base = base or max(window_length(run.exptest.tuner.initial_loss, 0.05), MIN_WINDOW)
         if step < base - 1:
             gradient = torch.cat([p.grad.flatten() for p in run.model.parameters()])
             reference.update(gradient.numpy())

@@ -43,26 +43,28 @@ class GradientPath:
             [] if self._by_displacement else [torch.zeros_like(p) for p in self._parameters]
         )
 
-    @torch.no_grad()
     def add(self) -> None:
         """Take the gradients that the parameters hold now.
 
         Raises:
             TypeError: a gradient is sparse.
         """
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        if any(g.is_sparse for g in gradients):
-            raise TypeError(
-                "the path ratio is measured on dense gradients, got a sparse one; "
-                "try Embedding(sparse=False), or path_correction=False."
-            )
+        gradients = [g for p in self._parameters if (g := p.grad) is not None]
+        for gradient in gradients:
+            if gradient.layout is not torch.strided:
+                raise TypeError(
+                    "the path ratio is measured on dense gradients, got a sparse one; "
+                    "try Embedding(sparse=False), or path_correction=False."
+                )
         if gradients:
-            self._length += self._norm(gradients)
+            self._length += self._norm(gradients).detach()
         if not self._by_displacement:
-            sums = [
-                s for s, p in zip(self._sums, self._parameters, strict=True) if p.grad is not None
-            ]
-            torch._foreach_add_(sums, gradients)
+            self._sum(gradients)
+
+    @torch.no_grad()
+    def _sum(self, gradients: list[Tensor]) -> None:
+        pairs = zip(self._sums, self._parameters, strict=True)
+        torch._foreach_add_([s for s, p in pairs if p.grad is not None], gradients)
 
     @torch.no_grad()
     def ratio(self) -> float:
@@ -87,10 +89,10 @@ class GradientPath:
         return total
 
     def _norm(self, tensors: list[Tensor]) -> Tensor:
-        norms = list(torch._foreach_norm(tensors))
+        norms = torch._foreach_norm(tensors)
         if self._mixed:
             norms = [n.to(self._length.device, self._length.dtype) for n in norms]
-        return torch.linalg.vector_norm(torch.stack(norms), dtype=self._length.dtype)
+        return torch.linalg.vector_norm(torch.stack(norms))
 
     def state_dict(self) -> dict[str, Any]:
         return {"length": self._length.clone(), "sums": [s.clone() for s in self._sums]}

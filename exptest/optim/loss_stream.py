@@ -32,16 +32,15 @@ class LossStream:
         """Losses put in and not yet taken out."""
         return len(self._ready) + self._in_flight
 
-    @torch.no_grad()
     def put(self, loss: Tensor) -> None:
-        """Send one loss (a tensor with one element) on its way."""
-        loss = loss.detach().reshape(())
+        """Send one loss (a real tensor with one element) on its way."""
+        loss = loss.detach()
         if loss.dtype not in ABSENT:
             loss = loss.float()
-        if loss.device.type == "cpu":
-            self._ready.append(float(loss.numpy()))
+        if loss.is_cpu:
+            self._ready.append(loss.numpy().item())
         else:
-            self._send(loss)
+            self._send(loss.reshape(()))
 
     def _send(self, loss: Tensor) -> None:
         if self._ring is None:
