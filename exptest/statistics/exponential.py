@@ -11,10 +11,16 @@ from jaxtyping import Float
 from exptest import _checks
 from exptest.statistics import paper
 from exptest.statistics.blocks import averaged
-from exptest.statistics.fits import exponential_at, fit_line
+from exptest.statistics.fits import (
+    ExponentialFit,
+    LineFit,
+    exponential_in_units,
+    fit_line,
+    line_in_units,
+)
 from exptest.statistics.results import ExponentialTestResult
 from exptest.statistics.scaling import rescaled
-from exptest.statistics.varpro import Projector
+from exptest.statistics.varpro import Projection, Projector
 from exptest.statistics.window_fits import WindowFits
 
 Vector = Float[np.ndarray, " n"]
@@ -97,25 +103,36 @@ def _calibrated(y: Vector) -> ExponentialTestResult:
         return _after_spike(y, size)
     noise = window.noise(decay)
     pvalue, note = window.pvalue(decay, noise), ""
-    if pvalue < 0.5 and _rises_again(z):
+    if pvalue < 0.2 and _rises_again(z):
         pvalue, note = 1.0, "they rise again in the second half"
     with np.errstate(divide="ignore"):
         gained = np.float64(max(window.sse - decay.sse, 0.0))
         statistic = float(gained / decay.sse * noise.information)
-    whole = Projector(np.linspace(0.0, 1.0, len(y)), np.ldexp(y, -exponent))
-    span = len(y) - 1.0
-    rate = decay.rate * span / ((len(z) - 1.0) * size)
+    line, exponential = _in_units(y, window, decay, exponent, size)
     return ExponentialTestResult(
         statistic=statistic,
         pvalue=pvalue,
         df=(1.0, noise.df),
         method="calibrated",
         n=len(y),
-        line=fit_line(y),
-        exponential=exponential_at(rate, whole, exponent, origin=0.0, span=span),
+        line=line,
+        exponential=exponential,
         noise=noise,
         note=note,
     )
+
+
+def _in_units(
+    y: Vector, window: WindowFits, decay: Projection, exponent: int, size: int
+) -> tuple[LineFit, ExponentialFit]:
+    """Return both fits per step; from blocks only the rate is kept."""
+    span = len(y) - 1.0
+    if size > 1:
+        whole = Projector(np.linspace(0.0, 1.0, len(y)), np.ldexp(y, -exponent))
+        fit = whole.at(decay.k * span / ((window.n - 1.0) * size))
+        return fit_line(y), exponential_in_units(fit, exponent, span=span)
+    line = line_in_units(*window.line, window.n, exponent)
+    return line, exponential_in_units(decay, exponent, span=span)
 
 
 def _after_spike(y: Vector, size: int) -> ExponentialTestResult:
@@ -129,5 +146,6 @@ def _after_spike(y: Vector, size: int) -> ExponentialTestResult:
 
 def _rises_again(z: Vector) -> bool:
     half = WindowFits(z[len(z) // 2 :])
-    t = -half.fall * np.sqrt(half.noise().information)
-    return t > RISING * np.sqrt(half.sse)
+    if not half.rises(RISING, half.n - 2.0):
+        return False
+    return half.rises(RISING, half.noise().information)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from exptest import _checks
 from exptest.statistics.scaling import rescaled
-from exptest.statistics.varpro import Projector, rates
+from exptest.statistics.varpro import Projection, Projector, rates
 
 # e-folds: over the range, where the curve is a line; per step, where it is one point
 # (−ln of the float64 rounding unit).
@@ -100,14 +100,19 @@ def fit_line(losses: Any) -> LineFit:
         return LineFit(np.nan, np.nan, np.nan, n)
     z, exponent = rescaled(y)
     t = np.arange(n) - (n - 1) / 2
-    mean = z.mean()
+    mean = float(z.sum()) / n
     slope = float(t @ z) / max(float(t @ t), 1.0)
     residual = z - mean - slope * t
+    return line_in_units(slope, mean, float(residual @ residual), n, exponent)
+
+
+def line_in_units(slope: float, mean: float, sse: float, n: int, exponent: int) -> LineFit:
+    """Return a line fitted to n losses divided by 2ᵉ, in the units of the losses."""
     with np.errstate(over="ignore"):
         return LineFit(
             slope=float(np.ldexp(slope, exponent)),
             intercept=float(np.ldexp(mean - slope * (n - 1) / 2, exponent)),
-            sse=float(np.ldexp(residual @ residual, 2 * exponent)),
+            sse=float(np.ldexp(sse, 2 * exponent)),
             n=n,
         )
 
@@ -148,22 +153,21 @@ def fit_exponential(
     z, exponent = rescaled(y)
     problem = Projector((x - origin) / span, z, intercept=not through_origin)
     fastest = FASTEST * span / float(np.diff(distinct).min())
-    k = problem.best_rate(rates(SLOWEST, fastest))
-    return exponential_at(k, problem, exponent, origin=origin, span=span)
+    fit = problem.best(rates(SLOWEST, fastest))
+    return exponential_in_units(fit, exponent, origin=origin, span=span)
 
 
-def exponential_at(
-    k: float, problem: Projector, exponent: int = 0, *, origin: float, span: float
+def exponential_in_units(
+    fit: Projection, exponent: int, *, origin: float = 0.0, span: float
 ) -> ExponentialFit:
-    """Return the best fit at k e-folds over the range, in the units of the losses."""
-    fit = problem.at(k)
+    """Return a fit to rescaled losses and steps in the units of the losses, per step."""
     with np.errstate(over="ignore"):
         return ExponentialFit(
             amplitude=-float(np.ldexp(fit.gain, exponent)),
-            rate=k / span,
+            rate=fit.k / span,
             floor=float(np.ldexp(fit.start + fit.gain, exponent)),
             sse=float(np.ldexp(fit.sse, 2 * exponent)),
-            n=len(problem.y),
+            n=len(fit.residual),
             origin=origin,
             start=float(np.ldexp(fit.start, exponent)),
         )

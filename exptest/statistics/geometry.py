@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 SLOWEST = 0.02
-RATES = 40
+RATES = 32
 # Correlations at which the variance inflation is tabulated.
 CORRELATIONS = np.array(
     [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99]

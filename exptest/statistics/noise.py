@@ -7,6 +7,7 @@ residuals. The constants marked "tuned" were set by simulation (theory/05, secti
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -81,21 +82,26 @@ def drift_inflation(
 
 
 def _is_missed_curve(residual: Vector) -> bool:
-    increments = np.diff(residual)
+    increments = residual[1:] - residual[:-1]
     together = float(increments[1:] @ increments[:-1])
-    return together * np.sqrt(len(residual)) > SMOOTH * float(increments @ increments)
+    return together * math.sqrt(len(residual)) > SMOOTH * float(increments @ increments)
 
 
 def _drift(residual: Vector) -> float:
     size = np.abs(residual)
-    n, mean = len(size), float(size.mean())
-    x = np.arange(n) / (n - 1.0) - 0.5
-    spread = float(x @ x)
+    n = len(size)
+    mean, (x, spread) = float(size.sum()) / n, _centred_steps(n)
     drift = float(size @ x) / (mean * spread)
-    error = np.sqrt(max(float(size @ size) / n / mean**2 - 1.0, 0.0) / spread)
+    error = math.sqrt(max(float(size @ size) / n / mean**2 - 1.0, 0.0) / spread)
     guard = min(DRIFT_GUARD, DRIFT_GUARD_SCALE / n) * error
     kept = max(abs(drift) - guard, 0.0)
-    return float(np.copysign(min(kept, DRIFT_LIMIT), drift))
+    return math.copysign(min(kept, DRIFT_LIMIT), drift)
+
+
+@lru_cache(maxsize=32)
+def _centred_steps(n: int) -> tuple[Vector, float]:
+    x = np.linspace(-0.5, 0.5, n)
+    return x, float(x @ x)
 
 
 def _unbiased(r1: float, n: int, parameters: int) -> float:
@@ -103,7 +109,7 @@ def _unbiased(r1: float, n: int, parameters: int) -> float:
     if n <= BLIND:
         return 0.0
     if n > EXACT_BIAS:
-        return float(np.clip(r1 + (parameters + (parameters + 2) * r1) / n, 0.0, 0.99))
+        return min(max(r1 + (parameters + (parameters + 2) * r1) / n, 0.0), 0.99)
     expected = expected_autocorrelation(n, parameters)
     allowance = SHIFT * (SEEING / n) ** 3 * (1.0 - expected[0]) if n >= SEEING else SHIFT
     return float(np.interp(r1 + allowance, expected, CORRELATIONS))

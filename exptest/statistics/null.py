@@ -8,6 +8,8 @@ crossing is the sum over k of the rate of upcrossings (Rice's formula). theory/0
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr, ndtri, stdtr
@@ -19,6 +21,7 @@ Grid = Float[np.ndarray, " g"]
 
 FARTHEST = 37.0
 FLAT = 1e-4
+ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
 
 
 def crossing_probability(shape: Geometry, lean: float, gain: float, noise: Noise) -> float:
@@ -75,14 +78,14 @@ def _normal_height(h: Grid, scale: Grid, noise: Noise) -> Grid:
 
 def _upcrossings(z: Grid, turn: Float[np.ndarray, " g-1"]) -> Float[np.ndarray, " g-1"]:
     """Expected upcrossings of a boundary that is straight between the rates."""
-    c = np.diff(z) / turn
+    c = (z[1:] - z[:-1]) / turn
     steep = np.abs(c) > FLAT
     c = np.where(steep, c, 1.0)
     beyond = ndtr(-z)
     sloping = (beyond[:-1] - beyond[1:]) * (_density(c) / c - ndtr(-c))
-    level = _density(z[1:]) * _density(np.zeros(1)) * turn
+    level = _density(z[1:]) * turn / ROOT_TWO_PI
     return np.maximum(np.where(steep, sloping, level), 0.0)
 
 
 def _density(z: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    return np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+    return np.exp(-0.5 * z * z) / ROOT_TWO_PI

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,17 +14,20 @@ from exptest import _checks
 from exptest.statistics import paper
 from exptest.statistics.blocks import averaged
 from exptest.statistics.exponential import SPIKE_REMARK, unanswerable
-from exptest.statistics.fits import fit_line
+from exptest.statistics.fits import fit_line, line_in_units
 from exptest.statistics.noise import Noise, drift_inflation
 from exptest.statistics.results import SlopeTestResult
 from exptest.statistics.scaling import rescaled
-from exptest.statistics.window_fits import Decay, WindowFits
+from exptest.statistics.varpro import Projection
+from exptest.statistics.window_fits import WindowFits
 
 Vector = Float[np.ndarray, " n"]
 
 FEWEST = 3
 # The noise is taken around the exponential only where that is beyond doubt.
 CERTAIN = 1e-3
+CONSTANT = "they are constant"
+EXACT = "They follow a straight line to the last digit."
 AROUND_DECAY = "The noise was measured around the exponential, which fits far better than a line."
 
 
@@ -51,47 +56,63 @@ def slope_test(losses: Any, *, method: str = "calibrated") -> SlopeTestResult:
     """
     y = _checks.series("losses", losses)
     _checks.one_of("method", method, ("calibrated", "paper"))
-    line, n = fit_line(y), len(y)
     note = unanswerable(y, FEWEST)
-    if not note and np.ptp(y / 2) == 0.0:
-        note = "they are constant"
+    if not note and y.max() == y.min():
+        note = CONSTANT
     if note:
-        return SlopeTestResult(np.nan, 1.0, float(max(n - 2, 0)), method, n, line, note=note)
-    if method == "paper":
-        statistic, pvalue = paper.t_test(y, line)
-        return SlopeTestResult(statistic, pvalue, n - 2.0, method, n, line)
-    statistic, noise, remark = _calibrated(y)
-    pvalue = float(stdtr(noise.df, statistic))
-    return SlopeTestResult(statistic, pvalue, noise.df, method, n, line, noise=noise, remark=remark)
+        return _without_verdict(y, method, note)
+    return _paper(y) if method == "paper" else _calibrated(y)
 
 
-def _calibrated(y: Vector) -> tuple[float, Noise, str]:
-    """Return t, the noise and where it was measured."""
+def _without_verdict(y: Vector, method: str, note: str) -> SlopeTestResult:
+    df = float(max(len(y) - 2, 0))
+    return SlopeTestResult(np.nan, 1.0, df, method, len(y), fit_line(y), note=note)
+
+
+def _paper(y: Vector) -> SlopeTestResult:
+    line = fit_line(y)
+    statistic, pvalue = paper.t_test(y, line)
+    return SlopeTestResult(statistic, pvalue, len(y) - 2.0, "paper", len(y), line)
+
+
+def _calibrated(y: Vector) -> SlopeTestResult:
     blocks, size = averaged(y)
-    window = WindowFits(rescaled(blocks)[0])
+    z, exponent = rescaled(blocks)
+    window = WindowFits(z)
     if window.straight:
-        return float(np.copysign(np.inf, -window.fall)), window.noise(), ""
-    decay = _certain_decay(window)
-    if decay is None:
-        return *_t(window, window.sse, window.noise()), ""
-    if window.spike_beats(decay):
-        t, noise, _ = _calibrated(y[size:])
-        return t, noise, SPIKE_REMARK
-    return *_t(window, decay.sse, window.noise(decay)), AROUND_DECAY
+        if window.level:
+            return _without_verdict(y, "calibrated", CONSTANT)
+        t, noise, remark = math.copysign(math.inf, -window.fall), window.noise(), EXACT
+    elif (decay := _certain_decay(window)) is None:
+        t, noise, remark = *_t(window, window.sse, window.noise()), ""
+    elif window.spike_beats(decay):
+        rest = _calibrated(y[size:])
+        return replace(rest, n=len(y), line=fit_line(y), remark=SPIKE_REMARK)
+    else:
+        t, noise, remark = *_t(window, decay.sse, window.noise(decay)), AROUND_DECAY
+    return SlopeTestResult(
+        statistic=t,
+        pvalue=float(stdtr(noise.df, t)),
+        df=noise.df,
+        method="calibrated",
+        n=len(y),
+        line=fit_line(y) if size > 1 else line_in_units(*window.line, window.n, exponent),
+        noise=noise,
+        remark=remark,
+    )
 
 
-def _certain_decay(window: WindowFits) -> Decay | None:
-    """Return the best decay if it is beyond doubt: first a quick look, then the exact fit."""
-    for refine in (False, True):
-        decay = window.decay(refine=refine)
-        if decay is None or window.pvalue(decay, window.noise(decay)) > CERTAIN:
-            return None
-    return decay
+def _certain_decay(window: WindowFits) -> Projection | None:
+    """Return the best decay if one is beyond doubt, already at a tabulated rate."""
+    near = window.decay(refine=False)
+    if near is None or window.pvalue(near, window.noise(near)) > CERTAIN:
+        return None
+    return window.decay()
 
 
 def _t(window: WindowFits, sse: float, noise: Noise) -> tuple[float, Noise]:
+    if sse == 0.0:
+        return math.copysign(math.inf, -window.fall), noise
     x = window.shape.x - 0.5
     variance = drift_inflation(noise.drift, 0.0, float(window.shape.line**2 @ x**2))
-    with np.errstate(divide="ignore"):
-        t = -window.fall * np.sqrt(np.float64(noise.information) / sse / variance)
-    return float(t), noise
+    return -window.fall * math.sqrt(noise.information / sse / float(variance)), noise

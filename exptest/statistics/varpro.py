@@ -8,6 +8,7 @@ its value minimised: a minimum is flat and would cost half of the digits
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +19,15 @@ Vector = Float[np.ndarray, " n"]
 Rates = Float[np.ndarray, " g"]
 
 RATIO = 1.3
+# The secant's second point, the step in log k that ends it (the next would be far smaller: it
+# converges superlinearly), and when it gives up.
+NUDGE, ACCURATE, MOST_STEPS = 1.003, 1e-5, 8
 
 
 class Projection(NamedTuple):
     """The best fit at one rate: ``slope`` · gain has the sign of −dSSE/dk."""
 
+    k: float
     gain: float
     start: float
     residual: Vector
@@ -39,31 +44,51 @@ class Projector:
 
     def __init__(self, x: Vector, y: Vector, *, intercept: bool = True) -> None:
         self.x, self.y, self.intercept = x, y, intercept
-        self.mean = float(y.mean()) if intercept else 0.0
+        self.mean = float(y.sum()) / len(y) if intercept else 0.0
         self.centred = y - self.mean
 
     def at(self, k: float) -> Projection:
         """Return the fit at rate k."""
         q = -np.expm1(-k * self.x)
         dq = self.x * (1.0 - q)
-        mean = float(q.mean()) if self.intercept else 0.0
+        mean = float(q.sum()) / len(q) if self.intercept else 0.0
         q -= mean
         gain = float(q @ self.centred) / float(q @ q)
         residual = self.centred - gain * q
-        return Projection(gain, self.mean - gain * mean, residual, float(residual @ dq))
+        return Projection(k, gain, self.mean - gain * mean, residual, float(residual @ dq))
 
-    def best_rate(self, grid: Rates) -> float:
-        """Return the rate of smallest SSE: the best of the grid, then the root next to it."""
+    def best(self, grid: Rates) -> Projection:
+        """Return the fit of smallest SSE: the best of the grid, then the root next to it."""
         best = int(np.argmin([self.at(k).sse for k in grid]))
         return self.root_near(grid, best)
 
-    def root_near(self, grid: Rates, best: int) -> float:
-        """Return the root of dSSE/dk beside ``grid[best]``, or that rate if there is none."""
+    def root_near(self, grid: Rates, best: int, start: float | None = None) -> Projection:
+        """Return the fit at the root of dSSE/dk beside ``grid[best]``, or there if none.
+
+        A few secant steps from ``start`` (in log k) usually suffice; if not, bisection.
+        """
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+        if start is not None and (fit := self._secant(low, high, start)) is not None:
+            return fit
         below, above = self._slope(low), self._slope(high)
         if below * above >= 0.0:
-            return float(grid[best])
-        return float(brentq(self._slope, low, high, xtol=1e-300, rtol=8.9e-16))
+            return self.at(float(grid[best]))
+        return self.at(float(brentq(self._slope, low, high, xtol=1e-300, rtol=8.9e-16)))
+
+    def _secant(self, low: float, high: float, start: float) -> Projection | None:
+        previous, fit = self.at(start * NUDGE), self.at(start)
+        for _ in range(MOST_STEPS):
+            change = fit.slope - previous.slope
+            if change == 0.0:
+                return None
+            step = -fit.slope * math.log(fit.k / previous.k) / change
+            k = fit.k * math.exp(min(max(step, -1.0), 1.0))
+            if not low <= k <= high:
+                return None
+            previous, fit = fit, self.at(k)
+            if abs(step) < ACCURATE:
+                return fit
+        return None
 
     def _slope(self, k: float) -> float:
         fit = self.at(k)

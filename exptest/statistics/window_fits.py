@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from exptest.statistics.geometry import geometry
 from exptest.statistics.noise import Noise, describe_noise
 from exptest.statistics.null import crossing_probability
-from exptest.statistics.varpro import Projector
+from exptest.statistics.varpro import Projection, Projector
 
 Vector = Float[np.ndarray, " n"]
 
@@ -19,14 +19,6 @@ Vector = Float[np.ndarray, " n"]
 ROUNDING = 16.0 * float(np.finfo(float).eps)
 # A first loss is a spike when a line with a spike beats every decay by this many variances.
 SPIKE, SPIKE_SMALL = 4.0, 130.0
-
-
-class Decay(NamedTuple):
-    """The best decay at one rate: e-folds in the window, residuals and their squares."""
-
-    rate: float
-    residual: Vector
-    sse: float
 
 
 class WindowFits:
@@ -45,24 +37,50 @@ class WindowFits:
         """Whether the losses follow the line to the last digit."""
         return self.sse <= self.n * ROUNDING**2
 
+    @property
+    def level(self) -> bool:
+        """Whether the line neither falls nor rises, to the last digit."""
+        return abs(self.fall) <= math.sqrt(self.n) * ROUNDING
+
+    @property
+    def line(self) -> tuple[float, float, float]:
+        """Slope per step, mean and squared error of the line."""
+        slope = self.fall * float(self.shape.line[1] - self.shape.line[0])
+        return slope, self.problem.mean, self.sse
+
+    def rises(self, times: float, information: float) -> bool:
+        """Whether the line rises by more than so many standard errors."""
+        return -self.fall * math.sqrt(information) > times * math.sqrt(self.sse)
+
     @cached_property
-    def best(self) -> int | None:
-        """Index of the best tabulated rate; None if no decay fits better than a constant."""
-        along = self.shape.curves @ self.problem.centred
-        best = int(np.argmax(along))
-        return best if along[best] > 0.0 else None
+    def along(self) -> Float[np.ndarray, " g"]:
+        """Length of the losses along every tabulated decay."""
+        return self.shape.curves @ self.problem.centred
 
-    def decay(self, *, refine: bool = True) -> Decay | None:
-        """Return the best decay, at a tabulated rate only unless ``refine``."""
-        if self.best is None:
+    def decay(self, *, refine: bool = True) -> Projection | None:
+        """Return the best decay, or None if none fits better than a constant.
+
+        Without ``refine`` only the tabulated rates are tried.
+        """
+        best = int(self.along.argmax())
+        if self.along[best] <= 0.0:
             return None
-        rate = float(self.shape.rates[self.best])
-        if refine:
-            rate = self.problem.root_near(self.shape.rates, self.best)
-        fit = self.problem.at(rate)
-        return Decay(rate, fit.residual, fit.sse)
+        rates = self.shape.rates
+        if not refine:
+            return self.problem.at(float(rates[best]))
+        return self.problem.root_near(rates, best, self._peak(best))
 
-    def spike_beats(self, decay: Decay) -> bool:
+    def _peak(self, best: int) -> float | None:
+        """Return the rate where the parabola through the best three lengths peaks."""
+        if best in (0, len(self.along) - 1):
+            return None
+        left, middle, right = (float(a) for a in self.along[best - 1 : best + 2])
+        bend = left - 2.0 * middle + right
+        offset = 0.5 * (left - right) / bend if bend < 0.0 else 0.0
+        k = float(self.shape.rates[best])
+        return k * (float(self.shape.rates[best + 1]) / k) ** offset
+
+    def spike_beats(self, decay: Projection) -> bool:
         """Whether a line with a free first loss fits far better than the decay."""
         if self.n < 6:
             return False
@@ -71,12 +89,12 @@ class WindowFits:
         margin = (SPIKE + SPIKE_SMALL / self.n) * left / (self.n - 3)
         return jump > 0.0 and decay.sse - left > margin
 
-    def pvalue(self, decay: Decay, noise: Noise) -> float:
+    def pvalue(self, decay: Projection, noise: Noise) -> float:
         """Return how often a straight line looks as exponential as this."""
         lean = self.fall / float(np.sqrt(self.sse))
         return crossing_probability(self.shape, lean, 1.0 - decay.sse / self.sse, noise)
 
-    def noise(self, decay: Decay | None = None) -> Noise:
+    def noise(self, decay: Projection | None = None) -> Noise:
         """Return the noise around the decay, or around the line."""
         if decay is None:
             return describe_noise(self.off_line, 2)
