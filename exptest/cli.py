@@ -7,6 +7,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exptest.record import Record
 
 BENCHMARKS = {
     "overhead": "cost of ExpTest per training step",
@@ -223,7 +227,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     return module.run(parser.parse_args(arguments.options))
 
 
-def _save_run(record: object, path: Path) -> None:
+def _save_run(record: Record, path: Path) -> None:
     from exptest.plots import plot_run
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -83,6 +83,8 @@ class Tuner:
         self._ratios: list[float] = []
         self._decisions: list[Decision] = []
         self._initial_loss: float | None = None
+        self._base: int | None = None
+        self._target: int | None = None
         self._begin_window()
 
     def _checked_min_lr(self, min_lr: float | None) -> float:
@@ -232,8 +234,7 @@ class Tuner:
     def _begin_window(self) -> None:
         self._start = len(self._losses)
         self._path_ratio = 1.0
-        self._base: int | None = None
-        self._target: int | None = None
+        self._base, self._target = None, None
         if self._initial_loss is not None:
             self._plan_window()
 

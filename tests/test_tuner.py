@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from exptest.record import Record
 from exptest.recorded import replay
@@ -116,20 +117,34 @@ def test_the_search_ends_after_a_known_number_of_rejections(beta: float, ratio: 
 
 
 @pytest.mark.claim("C7.4")
-@pytest.mark.parametrize("beta", [0.33, 0.5, 0.8])
-def test_rejecting_every_window_makes_the_rate_decay_as_one_over_the_step(beta: float) -> None:
-    """η·t lies between c and c/β with c = N₀ η_max/(1 − β)… at the window ends, in the limit."""
-    initial_loss, max_lr = 1.0, 1e-3
-    base = 2 * math.sqrt(2) * initial_loss / math.e
-    step, lr, products = 0, max_lr, []
-    for _ in range(12):
-        step += window_length(initial_loss, lr)
-        products.append(lr * step)
-        lr *= beta
-    assert products[-1] == pytest.approx(base / (1 - beta), rel=2e-3 + beta**12)
+@given(st.floats(0.05, 20.0), st.floats(1e-4, 1.0), st.floats(0.05, 0.95), st.integers(0, 12))
+def test_the_whole_search_costs_little_more_than_its_last_window(
+    initial_loss: float, lr: float, beta: float, rejections: int
+) -> None:
+    c = 2 * math.sqrt(2) * initial_loss / math.e
+    rates = [lr * beta**r for r in range(rejections + 1)]
+    steps = sum(window_length(initial_loss, rate) for rate in rates)
+    predicted = (1 - beta ** (rejections + 1)) / (1 - beta) * c / rates[-1]
+    assert abs(steps - predicted) <= (rejections + 1) / 2 + 1e-9 * predicted
 
 
 @pytest.mark.claim("C7.5")
+@pytest.mark.parametrize("beta", [0.33, 0.5, 0.8])
+def test_rejecting_every_window_makes_a_robbins_monro_schedule(beta: float) -> None:
+    max_lr, windows = 0.5, 12
+    flat_and_rising = 1.0 + 1e-3 * np.arange(200_000)
+    record = replay(flat_and_rising, max_lr, beta=beta, method="paper")
+    c = 2 * math.sqrt(2) / math.e
+    ends = [d for d in record.decisions if not d.accepted][:windows]
+    assert len(ends) >= 8
+    last = ends[-1]
+    assert last.lr_before * (last.step + 1) == pytest.approx(c / (1 - beta), rel=0.02 + beta**8)
+    rates = record.lrs[: last.step + 1]
+    assert rates.sum() == pytest.approx(c * len(ends), rel=0.25)
+    assert (rates**2).sum() <= 1.25 * c * max_lr / (1 - beta)
+
+
+@pytest.mark.claim("C7.6")
 @given(st.integers(0, 10_000), st.integers(-20, 20))
 def test_decisions_do_not_depend_on_the_unit_of_the_loss(seed: int, power: int) -> None:
     """L → cL with η → ηc: windows, statistics and verdicts stay (c a power of two: to the bit)."""
@@ -140,6 +155,17 @@ def test_decisions_do_not_depend_on_the_unit_of_the_loss(seed: int, power: int) 
         (d.step, d.kind, d.accepted) for d in scaled.decisions
     ]
     assert np.array_equal(scaled.lrs, unit * plain.lrs)
+
+
+@pytest.mark.claim("C7.7")
+def test_a_search_over_flat_noise_accepts_no_more_often_than_its_windows_allow() -> None:
+    runs, windows, fooled = 1500, 3, 0
+    for seed in range(runs):
+        losses = 1 + 0.05 * np.random.default_rng(seed).standard_normal(windows * MIN_WINDOW)
+        record = replay(losses, 50.0, beta=0.9)
+        fooled += any(d.accepted for d in record.decisions if d.kind == "exponential")
+    bound = 1 - 0.95**windows
+    assert stats.binomtest(fooled, runs, bound, alternative="greater").pvalue > 0.001
 
 
 # -- calibrated: what the paper leaves open ------------------------------------------------

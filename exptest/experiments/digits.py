@@ -14,14 +14,15 @@ from exptest.training import History, fit
 
 @dataclass(frozen=True)
 class Config:
-    """One digits run: an MLP, mini-batches, no learning rate anywhere."""
+    """One digits run: an MLP, mini-batches, and by default no learning rate anywhere."""
 
     hidden: tuple[int, ...] = (128,)
-    batch_size: int = 64
+    batch_size: int = 32
     epochs: int = 60
     alpha: float = 0.05
     beta: float = 0.33
     method: str = "calibrated"
+    max_lr: float | None = None
     seed: int = 0
 
 
@@ -49,6 +50,7 @@ def run(config: Config, data: Dataset | None = None, *, progress: bool = False) 
         alpha=config.alpha,
         beta=config.beta,
         method=config.method,
+        max_lr=config.max_lr,
         evaluate=accuracy(data),
         seed=config.seed,
         progress=progress,

@@ -71,7 +71,7 @@ def _design(inputs: Any) -> Float[np.ndarray, "n d"]:
     if not np.isfinite(X).all():
         bad = int((~np.isfinite(X)).sum())
         raise ValueError(f"inputs hold {bad} non-finite values; remove or impute them first.")
-    if not X.any() or (len(X) > 1 and (X == X[0]).all()):
+    if not X.any() or (len(X) > 1 and np.ptp(X, axis=0).max() == 0):
         raise ValueError(
             "inputs are all constant: every example is the same; check how they were loaded."
         )

@@ -91,7 +91,7 @@ class GradientPath:
     def _norm(self, tensors: list[Tensor]) -> Tensor:
         norms = torch._foreach_norm(tensors)
         if self._mixed:
-            norms = [n.to(self._length.device, self._length.dtype) for n in norms]
+            norms = tuple(n.to(self._length.device, self._length.dtype) for n in norms)
         return torch.linalg.vector_norm(torch.stack(norms))
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 CAPACITY = 1024
 # A NaN that no computation returns: what a place holds until its loss has arrived.
-ABSENT = {
+ABSENT: dict[torch.dtype, np.ndarray] = {
     torch.float32: np.array(0x7FABCDEF, dtype=np.uint32),
     torch.float64: np.array(0x7FFABCDEF0123456, dtype=np.uint64),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -27,7 +27,7 @@ COLORS = {
     "ink": "#222222",
 }
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.prop_cycle": cycler(
         color=[COLORS[k] for k in ("exponential", "rejected", "rate", "theory", "line", "accepted")]
     ),
@@ -65,8 +65,14 @@ def styled(plot: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(plot)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        with mpl.rc_context(STYLE):
+        # Not rc_context: it would also undo the "interactive" that a notebook's backend sets when
+        # the first figure loads it, and no later figure would be shown.
+        before = {key: mpl.rcParams[key] for key in STYLE}
+        mpl.rcParams.update(STYLE)
+        try:
             return plot(*args, **kwargs)
+        finally:
+            mpl.rcParams.update(before)
 
     return wrapper
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from exptest.plots.style import COLORS, axes_or_new, styled
 from exptest.record import Decision, Record
@@ -101,8 +101,8 @@ def plot_learning_rate(record: Record, ax: Axes | None = None) -> Axes:
     rates = [record.max_lr, *(d.lr_after for d in record.decisions)]
     ax.stairs(rates, edges, baseline=None, color=COLORS["rate"], linewidth=2.5)
     ax.set_yscale("log")
-    low, high = min(rates), max(rates)
-    ax.set_ylim(low / 2.5, high * 2.5)
+    ax.set_ylim(min(rates) / 4, max(rates) * 4)
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set(xlabel="training step", ylabel="learning rate η")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
@@ -133,7 +133,7 @@ def shade_windows(ax: Axes, decisions: Sequence[Decision]) -> None:
             alpha=0.16,
             linewidth=0,
         )
-        ax.axvline(decision.step + 0.5, color="white", linewidth=1.5, zorder=0.9)
+        ax.axvline(decision.step + 0.5, color="white", linewidth=1.5, zorder=1.1)
 
 
 def _draw_fits(ax: Axes, decision: Decision, *, label: bool = False) -> None:

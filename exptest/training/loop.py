@@ -83,8 +83,12 @@ class Training:
             if evaluate_every is None
             else _checks.at_least("evaluate_every", evaluate_every, 1, 100)
         )
-        if lr is None and max_lr is None:
-            max_lr = default_max_lr(self.batches, loss_fn, settings.get("method", "calibrated"))
+        if lr is not None:
+            start = _checks.positive("lr", lr, 0.1)
+        elif max_lr is not None:
+            start = _checks.positive("max_lr", max_lr, 0.1)
+        else:
+            start = default_max_lr(self.batches, loss_fn, settings.get("method", "calibrated"))
 
         model.to(where)
         _seed_everything(seed)
@@ -93,11 +97,10 @@ class Training:
         self.exptest: ExpTest | None = None
         if lr is None:
             settings.setdefault("path_correction", not self.batches.full)
-            self.exptest = ExpTest(self.optimizer, max_lr=max_lr, model=model, **settings)
-        else:
-            self._fixed_lr = _checks.positive("lr", lr, 0.1)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._fixed_lr
+            self.exptest = ExpTest(self.optimizer, max_lr=start, model=model, **settings)
+        for group in self.optimizer.param_groups if lr is not None else ():
+            group["lr"] = start
+        self._start_lr = start
         self._stream = iter(self.batches)
         self._fixed_losses: list[Tensor] = []
         self._evaluations: list[dict[str, float]] = []
@@ -106,7 +109,7 @@ class Training:
     @property
     def lr(self) -> float:
         """The rate that the next step will use."""
-        return self.exptest.tuner.lr if self.exptest else self._fixed_lr
+        return self.exptest.tuner.lr if self.exptest else self._start_lr
 
     def step(self) -> Step:
         """Make one step."""
@@ -152,7 +155,7 @@ class Training:
         return Record(
             losses=stacked.double().cpu().numpy(),
             decisions=(),
-            max_lr=self._fixed_lr,
+            max_lr=self._start_lr,
             alpha=float("nan"),
             beta=float("nan"),
             method="fixed rate",
