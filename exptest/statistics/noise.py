@@ -23,7 +23,8 @@ EXACT_BIAS = 256
 # Below 8 losses ρ cannot be told from 0; from 20 on it is believed in full.
 BLIND, SEEING = 8, 20
 # Tuned: allowance for the error of ρ̂ in small windows, smallest information and df.
-SHIFT, LOSS, LOSS_SCALE, SPREAD, SPREAD_GROWTH = 0.06, 0.8, 40.0, 0.8, 8.0
+SHIFT, LOSS, LOSS_SCALE = 0.085, 0.8, 40.0
+SPREAD, SPREAD_SMALL, SPREAD_GROWTH = 0.7, 8.0, 8.0
 LEAST_INFORMATION, LEAST_DF = 0.2, 0.7
 # Tuned: a drift of the noise counts beyond this many standard errors, then in full and more.
 DRIFT_GUARD, DRIFT_GUARD_SCALE, DRIFT_LIMIT, DRIFT_BOOST = 0.5, 25.0, 1.9, 1.3
@@ -60,7 +61,7 @@ def describe_noise(residual: Vector, parameters: int) -> Noise:
     independent = max(effective_length(n, rho) - parameters, 0.0)
     loss = min(LOSS, LOSS_SCALE / n) * rho**2
     information = independent * (1.0 - loss) + LEAST_INFORMATION
-    spread = SPREAD * (1.0 + SPREAD_GROWTH * rho**2) / (n * (1.0 - rho**2))
+    spread = (SPREAD + SPREAD_SMALL / n) * (1.0 + SPREAD_GROWTH * rho**2) / (n * (1.0 - rho**2))
     df = max(1.0 / (1.0 / information + spread), LEAST_DF)
     return Noise(rho, information, df, _drift(residual))
 
@@ -93,7 +94,7 @@ def _drift(residual: Vector) -> float:
     mean, (x, spread) = float(size.sum()) / n, _centred_steps(n)
     drift = float(size @ x) / (mean * spread)
     error = math.sqrt(max(float(size @ size) / n / mean**2 - 1.0, 0.0) / spread)
-    guard = min(DRIFT_GUARD, DRIFT_GUARD_SCALE / n) * error
+    guard = min(DRIFT_GUARD, DRIFT_GUARD_SCALE / n) * error if n >= SEEING else 0.0
     kept = max(abs(drift) - guard, 0.0)
     return math.copysign(min(kept, DRIFT_LIMIT), drift)
 

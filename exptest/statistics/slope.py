@@ -25,7 +25,7 @@ Vector = Float[np.ndarray, " n"]
 
 FEWEST = 3
 # The noise is taken around the exponential only where that is beyond doubt.
-CERTAIN = 1e-3
+CERTAIN = 1e-4
 CONSTANT = "they are constant"
 EXACT = "They follow a straight line to the last digit."
 AROUND_DECAY = "The noise was measured around the exponential, which fits far better than a line."
