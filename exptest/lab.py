@@ -22,8 +22,17 @@ def launch(name: str, *, port: int | None = None, browser: bool = True) -> int:
         raise FileNotFoundError(
             'JupyterLab is not installed; try: python -m pip install -e ".[lab]"'
         )
-    command = [sys.executable, "-m", "jupyterlab", str(notebook), "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.root_dir={CHECKOUT}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={CHECKOUT}",
+        f"--LabApp.default_url=/lab/tree/notebooks/{notebook.name}",
+        # Nothing leaves the machine: neither news nor a look for updates.
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     if port is not None:
