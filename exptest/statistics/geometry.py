@@ -87,7 +87,7 @@ def _unit(v: Float[np.ndarray, "*any n"]) -> Float[np.ndarray, "*any n"]:
 
 
 def _inflation(e: Float[np.ndarray, "g n"]) -> Float[np.ndarray, "r g"]:
-    """Σ_ij e_i e_j ρ^|i−j| for every direction and ρ, relative to the largest direction's."""
+    """Σ_ij e_i e_j φ^|i−j| for every direction and φ, relative to the largest direction's."""
     n = e.shape[1]
     spectrum = np.abs(np.fft.rfft(e, 2 * n, axis=1)) ** 2
     autocovariance = np.fft.irfft(spectrum, 2 * n, axis=1)[:, :n]

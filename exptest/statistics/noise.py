@@ -18,16 +18,16 @@ from exptest.statistics.geometry import CORRELATIONS
 
 Vector = Float[np.ndarray, " n"]
 
-# Up to here the bias of ρ̂ is computed exactly, beyond to first order in 1/n.
+# Up to here the bias of φ̂ is computed exactly, beyond to first order in 1/n.
 EXACT_BIAS = 256
-# Below 8 losses ρ cannot be told from 0; from 20 on it is believed in full.
+# Below 8 losses φ cannot be told from 0; from 20 on it is believed in full.
 BLIND, SEEING = 8, 20
-# Tuned: allowance for the error of ρ̂ in small windows, smallest information and df.
-SHIFT, LOSS, LOSS_SCALE = 0.085, 0.8, 40.0
+# Tuned: allowance for the error of φ̂ in small windows, smallest information and df.
+SHIFT, LOSS, LOSS_SCALE = 0.095, 0.8, 40.0
 SPREAD, SPREAD_SMALL, SPREAD_GROWTH = 0.7, 8.0, 8.0
 LEAST_INFORMATION, LEAST_DF = 0.2, 0.7
 # Tuned: a drift of the noise counts beyond this many standard errors, then in full and more.
-DRIFT_GUARD, DRIFT_GUARD_SCALE, DRIFT_LIMIT, DRIFT_BOOST = 0.5, 25.0, 1.9, 1.3
+DRIFT_GUARD, DRIFT_GUARD_SCALE, DRIFT_LIMIT, DRIFT_BOOST = 0.45, 22.5, 1.9, 1.6
 # Increments of AR(1) noise are never positively correlated; a missed curve's are.
 SMOOTH = 3.5
 
@@ -37,9 +37,9 @@ class Noise:
     """The noise around a fit of ``parameters`` coefficients.
 
     Attributes:
-        correlation: ρ̂ ≥ 0, lag 1.
+        correlation: φ̂ ≥ 0, lag 1.
         information: m, such that m · signal²/SSE compares with a squared t of ``df``.
-        df: degrees of freedom, fewer than m because ρ̂ is uncertain.
+        df: degrees of freedom, fewer than m because φ̂ is uncertain.
         drift: δ̂, relative change of the noise's size over the window, 0 where not significant.
     """
 
@@ -57,23 +57,28 @@ def describe_noise(residual: Vector, parameters: int) -> Noise:
     if energy == 0.0 or _is_missed_curve(residual):
         return Noise(0.0, free, free, 0.0)
     r1 = float(residual[1:] @ residual[:-1]) / energy
-    rho = _unbiased(r1, n, parameters) * min(max((n - BLIND) / (SEEING - BLIND), 0.0), 1.0)
-    independent = max(effective_length(n, rho) - parameters, 0.0)
-    loss = min(LOSS, LOSS_SCALE / n) * rho**2
+    return noise_of(n, parameters, r1, _drift(residual))
+
+
+def noise_of(n: int, parameters: int, r1: float, drift: float = 0.0) -> Noise:
+    """Return the noise that residuals with lag-1 autocorrelation r₁ speak of."""
+    phi = _unbiased(r1, n, parameters) * min(max((n - BLIND) / (SEEING - BLIND), 0.0), 1.0)
+    independent = max(effective_length(n, phi) - parameters, 0.0)
+    loss = min(LOSS, LOSS_SCALE / n) * phi**2
     information = independent * (1.0 - loss) + LEAST_INFORMATION
-    spread = (SPREAD + SPREAD_SMALL / n) * (1.0 + SPREAD_GROWTH * rho**2) / (n * (1.0 - rho**2))
+    spread = (SPREAD + SPREAD_SMALL / n) * (1.0 + SPREAD_GROWTH * phi**2) / (n * (1.0 - phi**2))
     df = max(1.0 / (1.0 / information + spread), LEAST_DF)
-    return Noise(rho, information, df, _drift(residual))
+    return Noise(phi, information, df, drift)
 
 
-def effective_length(n: int, rho: float) -> float:
-    """Return n (1 − ρ)/(1 + ρ): how many independent losses say as much about a slow trend."""
-    return n * (1.0 - rho) / (1.0 + rho)
+def effective_length(n: int, phi: float) -> float:
+    """Return n (1 − φ)/(1 + φ): how many independent losses say as much about a slow trend."""
+    return n * (1.0 - phi) / (1.0 + phi)
 
 
 def drift_inflation(
     drift: float, first: Float[np.ndarray, "*g"] | float, second: Float[np.ndarray, "*g"] | float
-) -> Float[np.ndarray, "*g"]:
+) -> Float[np.ndarray, "*g"] | float:
     """Return the variance along directions with these moments, for noise of size 1 + δ(x − ½).
 
     V = (1 + 2δ Σe²(x−½) + δ² Σe²(x−½)²) / (1 + δ²/12), never taken below 1.
@@ -106,7 +111,7 @@ def _centred_steps(n: int) -> tuple[Vector, float]:
 
 
 def _unbiased(r1: float, n: int, parameters: int) -> float:
-    """Return the ρ whose residuals have lag-1 autocorrelation r₁ on average."""
+    """Return the φ whose residuals have lag-1 autocorrelation r₁ on average."""
     if n <= BLIND:
         return 0.0
     if n > EXACT_BIAS:
@@ -118,7 +123,7 @@ def _unbiased(r1: float, n: int, parameters: int) -> float:
 
 @lru_cache(maxsize=128)
 def expected_autocorrelation(n: int, parameters: int) -> Float[np.ndarray, " r"]:
-    """Return E r'Dr / E r'r of residuals r = My, for each ρ of ``CORRELATIONS``.
+    """Return E r'Dr / E r'r of residuals r = My, for each φ of ``CORRELATIONS``.
 
     M removes polynomials of degree < ``parameters`` (the exponential is one nearly), D sums the
     products of neighbours. Exact but for taking the ratio of expectations.

@@ -27,17 +27,18 @@ TRUTHS: dict[str, Callable[[Steps, float], Steps]] = {
 }
 
 
-def _ar1(rng: np.random.Generator, shape: tuple[int, int], rho: float) -> Losses:
-    shocks = rng.standard_normal(shape) * np.sqrt(1.0 - rho**2)
-    shocks[:, 0] /= np.sqrt(1.0 - rho**2)
-    return lfilter([1.0], [1.0, -rho], shocks, axis=1)
+def ar1(rng: np.random.Generator, shape: tuple[int, int], phi: float) -> Losses:
+    """Return rows of AR(1) noise of standard deviation 1, e_t = φ e_{t−1} + shock."""
+    shocks = rng.standard_normal(shape) * np.sqrt(1.0 - phi**2)
+    shocks[:, 0] /= np.sqrt(1.0 - phi**2)
+    return lfilter([1.0], [1.0, -phi], shocks, axis=1)
 
 
 # Noise of standard deviation 1 (the random walk: of its steps).
 NOISES: dict[str, Callable[[np.random.Generator, tuple[int, int]], Losses]] = {
     "iid": lambda rng, shape: rng.standard_normal(shape),
-    "AR(1) 0.5": lambda rng, shape: _ar1(rng, shape, 0.5),
-    "AR(1) 0.9": lambda rng, shape: _ar1(rng, shape, 0.9),
+    "AR(1) 0.5": lambda rng, shape: ar1(rng, shape, 0.5),
+    "AR(1) 0.9": lambda rng, shape: ar1(rng, shape, 0.9),
     "t3": lambda rng, shape: rng.standard_t(3, shape) / np.sqrt(3.0),
     "shrinking": lambda rng, shape: rng.standard_normal(shape) * np.linspace(1.5, 0.5, shape[1]),
     "growing": lambda rng, shape: rng.standard_normal(shape) * np.linspace(0.5, 1.5, shape[1]),

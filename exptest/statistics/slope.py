@@ -18,14 +18,11 @@ from exptest.statistics.fits import fit_line, line_in_units
 from exptest.statistics.noise import Noise, drift_inflation
 from exptest.statistics.results import SlopeTestResult
 from exptest.statistics.scaling import rescaled
-from exptest.statistics.varpro import Projection
 from exptest.statistics.window_fits import WindowFits
 
 Vector = Float[np.ndarray, " n"]
 
 FEWEST = 3
-# The noise is taken around the exponential only where that is beyond doubt.
-CERTAIN = 1e-4
 CONSTANT = "they are constant"
 EXACT = "They follow a straight line to the last digit."
 AROUND_DECAY = "The noise was measured around the exponential, which fits far better than a line."
@@ -83,7 +80,7 @@ def _calibrated(y: Vector) -> SlopeTestResult:
         if window.level:
             return _without_verdict(y, "calibrated", CONSTANT)
         t, noise, remark = math.copysign(math.inf, -window.fall), window.noise(), EXACT
-    elif (decay := _certain_decay(window)) is None:
+    elif (decay := window.certain_decay()) is None:
         t, noise, remark = *_t(window, window.sse, window.noise()), ""
     elif window.spike_beats(decay):
         rest = _calibrated(y[size:])
@@ -100,14 +97,6 @@ def _calibrated(y: Vector) -> SlopeTestResult:
         noise=noise,
         remark=remark,
     )
-
-
-def _certain_decay(window: WindowFits) -> Projection | None:
-    """Return the best decay if one is beyond doubt, already at a tabulated rate."""
-    near = window.decay(refine=False)
-    if near is None or window.pvalue(near, window.noise(near)) > CERTAIN:
-        return None
-    return window.decay()
 
 
 def _t(window: WindowFits, sse: float, noise: Noise) -> tuple[float, Noise]:

@@ -17,6 +17,8 @@ Vector = Float[np.ndarray, " n"]
 
 # Squared error of a straight line that is only rounding, per loss of size 1.
 ROUNDING = 16.0 * float(np.finfo(float).eps)
+# Slopes take the noise around the exponential only where that is beyond doubt.
+CERTAIN = 1e-4
 # A first loss is a spike when a line with a spike beats every decay by this many variances.
 SPIKE, SPIKE_SMALL = 4.0, 130.0
 
@@ -99,3 +101,10 @@ class WindowFits:
         if decay is None:
             return describe_noise(self.off_line, 2)
         return describe_noise(decay.residual, 3)
+
+    def certain_decay(self) -> Projection | None:
+        """Return the best decay if one is beyond doubt, already at a tabulated rate."""
+        near = self.decay(refine=False)
+        if near is None or self.pvalue(near, self.noise(near)) > CERTAIN:
+            return None
+        return self.decay()
