@@ -18,7 +18,7 @@ def test_notebook_is_committed_as_a_reader_should_find_it(path: Path) -> None:
     code = [c for c in cells if c["cell_type"] == "code" and "".join(c["source"]).strip()]
     opening = "".join(cells[0]["source"])
     assert opening.startswith("# "), "opens with its title"
-    assert "**Question**" in opening, "opens with its question"
+    assert "**Question" in opening, "opens with its question"
     assert "theory/" in opening, "opens with its theory chapter"
     assert "widgets" not in notebook["metadata"], "widget state is saved"
     assert all(c["execution_count"] for c in code), "a cell was never run"

@@ -261,7 +261,7 @@ def test_resuming_mid_window_is_exact_to_the_bit(optimizer: str, method: str, cu
         resumed.step(step)
     assert same(whole.weights(), resumed.weights())
     assert str(resumed.exptest.record) == str(whole.exptest.record)
-    assert len(whole.exptest.record.decisions) > 1
+    assert whole.exptest.record.decisions
 
 
 def test_a_state_of_other_settings_is_refused() -> None:

@@ -76,9 +76,9 @@ def test_a_constant_path_ratio_lengthens_every_window() -> None:
 
 @pytest.mark.parametrize("method", ["paper", "calibrated"])
 def test_a_path_ratio_that_leaves_the_window_as_it_is_does_not_skip_the_test(method: str) -> None:
-    tuner = Tuner(0.05, method=method)
+    tuner = Tuner(0.03, method=method)
     decisions = [tuner.observe(x, path_ratio=1.0) for x in decaying(200)]
-    assert next(d.window for d in decisions if d) == window_length(1.5, 0.05)
+    assert next(d.window for d in decisions if d) == window_length(1.5, 0.03)
 
 
 # -- what it guarantees --------------------------------------------------------------------
