@@ -1,5 +1,12 @@
 """Pictures of results: every function takes computed results and ``ax=None``, returns the Axes."""
 
+from exptest.plots.statistics import (
+    plot_fits,
+    plot_null,
+    plot_rates,
+    plot_required_windows,
+    plot_verdicts,
+)
 from exptest.plots.style import COLORS, STYLE, use_style
 from exptest.plots.tuner import (
     plot_decision,
@@ -13,9 +20,14 @@ __all__ = [
     "COLORS",
     "STYLE",
     "plot_decision",
+    "plot_fits",
     "plot_learning_rate",
+    "plot_null",
     "plot_pvalues",
+    "plot_rates",
+    "plot_required_windows",
     "plot_run",
     "plot_signal",
+    "plot_verdicts",
     "use_style",
 ]

@@ -21,7 +21,7 @@ Rates = Float[np.ndarray, " g"]
 RATIO = 1.3
 # The secant's second point, the step in log k that ends it (the next would be far smaller: it
 # converges superlinearly), and when it gives up.
-NUDGE, ACCURATE, MOST_STEPS = 1.003, 1e-5, 8
+NUDGE, ACCURATE, MOST_STEPS = 1.003, 3e-4, 8
 
 
 class Projection(NamedTuple):
