@@ -112,7 +112,7 @@ def published_figure(folder: Path) -> Figure:
 
 
 def _curves(folder: Path) -> list[tuple[str, Float[np.ndarray, " steps"], float, Sequence[float]]]:
-    curves = []
+    curves: list[tuple[str, Float[np.ndarray, " steps"], float, Sequence[float]]] = []
     for data, file, key, max_lr, ratios in CURVES:
         path = folder / file
         if not path.exists():

@@ -1,0 +1,80 @@
+"""The null distribution of the exponential test: exact on a straight line with equal noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import f
+
+from exptest.statistics.geometry import geometry
+from exptest.statistics.noise import Noise
+from exptest.statistics.null import crossing_probability
+from exptest.statistics.window_fits import WindowFits
+
+
+def known(n: int) -> Noise:
+    return Noise(0.0, n - 3.0, n - 3.0, 0.0)
+
+
+def pvalue_known_noise(y: np.ndarray) -> float:
+    window = WindowFits(y)
+    decay = window.decay()
+    return 1.0 if decay is None else window.pvalue(decay, known(len(y)))
+
+
+@pytest.mark.claim("C5.3")
+@given(st.integers(0, 10_000), st.integers(8, 80), st.floats(-3, 20), st.floats(0.01, 0.9))
+def test_a_good_fit_is_a_crossing(seed: int, n: int, fall: float, gain: float) -> None:
+    """SSE_exp ≤ (1 − g) SSE_lin at rate k, with a > 0, is e_k·u ≥ h(k)."""
+    shape = geometry(n)
+    y = np.random.default_rng(seed).normal(size=n) + fall * (1 - shape.x)
+    centred = y - y.mean()
+    s_line = shape.line @ centred
+    off = centred - s_line * shape.line
+    sse_line = off @ off
+    u, lean = off / np.sqrt(sse_line), s_line / np.sqrt(sse_line)
+    along = shape.curves @ centred
+    fits = (along > 0) & (centred @ centred - along**2 <= (1 - gain) * sse_line)
+    e = (shape.curves - shape.cosine[:, None] * shape.line) / shape.sine[:, None]
+    h = (np.sqrt(lean**2 + gain) - lean * shape.cosine) / shape.sine
+    margin = np.abs(e @ u - h) > 1e-7
+    np.testing.assert_array_equal(fits[margin], (e @ u >= h)[margin])
+
+
+@pytest.mark.claim("C5.4")
+@pytest.mark.parametrize("n", [8, 20, 50, 200])
+@pytest.mark.parametrize("decline", [0.5, 3.0, 30.0])
+def test_size_is_exact_on_every_decline_of_equal_noise(n: int, decline: float) -> None:
+    rng = np.random.default_rng(n)
+    line = -decline * np.linspace(0, 1, n)
+    p = np.array([pvalue_known_noise(line + rng.normal(size=n)) for _ in range(1500)])
+    for alpha in (0.01, 0.05, 0.1):
+        error = np.sqrt(alpha * (1 - alpha) / 1500)
+        assert (p < alpha).mean() <= alpha + 3 * error
+        if decline > 1:
+            assert (p < alpha).mean() >= alpha - 3.5 * error
+
+
+@pytest.mark.claim("C5.4")
+def test_on_steep_lines_the_null_is_half_of_f() -> None:
+    n, shape = 50, geometry(50)
+    for statistic in (0.5, 2.0, 5.0, 10.0):
+        gain = statistic / (statistic + n - 3)
+        p = crossing_probability(shape, 1e4, gain, known(n))
+        assert p == pytest.approx(0.5 * f.sf(statistic, 1, n - 3), rel=1e-3)
+
+
+@given(st.floats(-5, 50), st.floats(0.001, 0.98), st.floats(0.001, 0.98))
+def test_a_larger_gain_is_never_more_probable(lean: float, one: float, other: float) -> None:
+    shape = geometry(40)
+    low, high = sorted((one, other))
+    p_low = crossing_probability(shape, lean, low, known(40))
+    p_high = crossing_probability(shape, lean, high, known(40))
+    assert p_high <= p_low * (1 + 1e-9)
+
+
+def test_no_gain_is_no_evidence() -> None:
+    assert crossing_probability(geometry(20), 1.0, 0.0, known(20)) == 1.0
+    assert crossing_probability(geometry(20), 1.0, -0.1, known(20)) == 1.0
