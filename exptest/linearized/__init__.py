@@ -1,5 +1,21 @@
 """The loss model: what a linear(ized) network's loss curve must look like. No statistics here."""
 
 from exptest.linearized.bounds import max_learning_rate
+from exptest.linearized.function_space import CrossEntropyModel
+from exptest.linearized.loss_model import LossModel
+from exptest.linearized.sgd import (
+    critical_batch_size,
+    expected_sgd_loss,
+    mean_square_critical_rate,
+    noise_floor,
+)
 
-__all__ = ["max_learning_rate"]
+__all__ = [
+    "CrossEntropyModel",
+    "LossModel",
+    "critical_batch_size",
+    "expected_sgd_loss",
+    "max_learning_rate",
+    "mean_square_critical_rate",
+    "noise_floor",
+]

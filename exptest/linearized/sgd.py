@@ -1,0 +1,259 @@
+"""Mini-batch SGD on least squares: the exact expected loss, its floor, its critical rate.
+
+Every step draws its batch anew, with or without replacement inside the batch; both are exact.
+Going through a shuffled epoch is not covered: its steps are not independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.sparse.linalg import LinearOperator, eigsh, gmres
+
+from exptest import _checks
+from exptest.linearized.arrays import as_matrix, loss_scale, matching
+
+NEGLIGIBLE = 1e-12
+
+
+def expected_sgd_loss(
+    inputs: Any,
+    targets: Any,
+    weights: Any = None,
+    *,
+    lr: float,
+    batch_size: int,
+    steps: int,
+    loss: str = "half_mse",
+    replacement: bool = True,
+) -> Float[np.ndarray, " t"]:
+    """Return E[L_t], t = 0, …, steps, of SGD on a linear model: no approximation.
+
+    With e = w − w*, residuals ε = y − Xw*, m = E e, M = E eeᵀ, H = XᵀX/n and
+    c = 1/B (with replacement) or (n − B)/(B(n − 1)) (without),
+
+        m ← (I − ηH) m
+        M ← M − η(HM + MH) + η²[(1 − c) HMH + (c/n) Σ xᵢxᵢᵀ (xᵢᵀMxᵢ − 2εᵢ xᵢᵀm + εᵢ²)]
+        E[L_t] = L(w*) + ½ tr(HM).
+
+    Args:
+        inputs: X, shape (n, d).
+        targets: y, shape (n,) or (n, C).
+        weights: w₀, shape (d,) or (d, C); zeros if None.
+        lr: η.
+        batch_size: B, 1 ≤ B ≤ n (any B with replacement).
+        steps: how many.
+        loss: ``"half_mse"`` or ``"mse"``, as in `LossModel.from_linear`.
+        replacement: whether an example may come twice in one batch.
+
+    Raises:
+        ValueError, TypeError: bad shapes, values, rates or batch sizes.
+
+    One example, B = 1: no noise, plain gradient descent.
+
+    >>> expected_sgd_loss([[1.0]], [2.0], lr=0.5, batch_size=1, steps=2).tolist()
+    [2.0, 0.5, 0.125]
+
+    Claims C3.4 and C3.5.
+    """
+    problem = Moments.of(inputs, targets, weights, loss=loss)
+    c = problem.noise_share(batch_size, replacement=replacement)
+    rate = problem.unit * _checks.positive("lr", lr, 0.1)
+    m, M = problem.mean, problem.second
+    curve = np.empty(_checks.at_least("steps", steps, 0, 100) + 1)
+    for t in range(len(curve)):
+        curve[t] = problem.loss(M)
+        noise = problem.residual_power - 2 * problem.residual_sum(m)
+        M = problem.transport(M, rate, c) + rate**2 * c * problem.spread(noise)
+        m = m - rate * problem.eigenvalues[:, None] * m
+    return curve
+
+
+def noise_floor(
+    inputs: Any,
+    targets: Any,
+    *,
+    lr: float,
+    batch_size: int,
+    loss: str = "half_mse",
+    replacement: bool = True,
+) -> float:
+    """Return lim E[L_t]: where SGD at a constant rate comes to rest, loss units.
+
+    The fixed point of the recursion of `expected_sgd_loss` (m = 0). For small η the excess over
+    L(w*) is (η c/4) tr(E[ε²xxᵀ]) + O(η²): a smaller rate lowers it in proportion.
+
+    Raises:
+        ValueError: the rate is not below `mean_square_critical_rate`; there is no floor then.
+    """
+    critical = mean_square_critical_rate(
+        inputs, batch_size=batch_size, loss=loss, replacement=replacement, targets=targets
+    )
+    if not _checks.positive("lr", lr, 0.5 * critical) < critical:
+        raise ValueError(
+            f"at lr = {lr:g} the expected loss diverges; try less than {critical:.4g}."
+        )
+    problem = Moments.of(inputs, targets, None, loss=loss)
+    c, rate = problem.noise_share(batch_size, replacement=replacement), problem.unit * lr
+    r = len(problem.eigenvalues)
+    scale = problem.pair_sums()
+
+    def gap(flat: Float[np.ndarray, " rr"]) -> Float[np.ndarray, " rr"]:
+        M = flat.reshape(r, r) / scale
+        return ((M - problem.transport(M, rate, c)) / rate).ravel()
+
+    operator = LinearOperator((r * r, r * r), matvec=gap, dtype=np.float64)
+    source = rate * c * problem.spread(problem.residual_power)
+    solution, failed = gmres(operator, source.ravel(), rtol=1e-12, atol=0.0, restart=200)
+    if failed:
+        raise ValueError(
+            f"lr = {lr:g} is too close to the critical {critical:.6g} to find the floor."
+        )
+    return problem.loss(solution.reshape(r, r) / scale)
+
+
+def mean_square_critical_rate(
+    inputs: Any,
+    *,
+    batch_size: int,
+    loss: str = "half_mse",
+    replacement: bool = True,
+    targets: Any = None,
+) -> float:
+    """Return the largest η at which the second moment of SGD's error contracts.
+
+    The moment operator T_η = I − ηA + η²Q, A(M) = HM + MH,
+    Q(M) = (1 − c) HMH + (c/n) Σ xᵢxᵢᵀ (xᵢᵀMxᵢ), is symmetric and maps positive matrices to
+    positive ones, so its spectral radius is its largest eigenvalue, and that is 1 exactly at
+    η = 1/λ_max(A^{−½} Q A^{−½}). For B → ∞ this is 2/λ_max(H); for small B it is smaller.
+
+    Args:
+        inputs: X, shape (n, d).
+        targets: only their number of outputs matters, and only for ``loss="mse"``.
+
+    Claim C3.5.
+    """
+    X = as_matrix("inputs", inputs)
+    Y = np.zeros(len(X)) if targets is None else targets
+    problem = Moments.of(X, Y, None, loss=loss)
+    c = problem.noise_share(batch_size, replacement=replacement)
+    r, root = len(problem.eigenvalues), np.sqrt(problem.pair_sums())
+
+    def product(flat: Float[np.ndarray, " rr"]) -> Float[np.ndarray, " rr"]:
+        return (problem.quadratic(flat.reshape(r, r) / root, c) / root).ravel()
+
+    if r * r <= 2:
+        largest = float(product(np.ones(1))[0])
+    else:
+        operator = LinearOperator((r * r, r * r), matvec=product, dtype=np.float64)
+        start = np.eye(r).ravel()
+        largest = float(eigsh(operator, k=1, v0=start, which="LA", tol=1e-13)[0][0])
+    return 1.0 / (largest * problem.unit)
+
+
+def critical_batch_size(inputs: Any, *, share: float = 0.5) -> int:
+    """Return the smallest B whose mean-square critical rate is ``share`` of 2/λ_max(H).
+
+    Below it a smaller batch costs rate in proportion; above it a larger one gains little.
+    """
+    _checks.open_unit("share", share, 0.5)
+    X = as_matrix("inputs", inputs)
+    goal = share * mean_square_critical_rate(X, batch_size=10**12)
+    low, high = 1, 1
+    while mean_square_critical_rate(X, batch_size=high) < goal:
+        low, high = high, 2 * high
+    while low < high:
+        middle = (low + high) // 2
+        if mean_square_critical_rate(X, batch_size=middle) < goal:
+            low = middle + 1
+        else:
+            high = middle
+    return high
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Least squares in the eigenbasis of H, null directions left out (they never move).
+
+    Attributes:
+        Z: inputs in that basis, shape (n, r).
+        eigenvalues: of H, shape (r,).
+        residuals: ε, shape (n, C).
+        mean, second: m₀ (r, C) and Σ_c M₀ (r, r).
+        optimum: L(w*) in units of ½MSE.
+        unit: κ·n of the loss: learning rates and losses are multiples of ½MSE's.
+    """
+
+    Z: Float[np.ndarray, "n r"]
+    eigenvalues: Float[np.ndarray, " r"]
+    residuals: Float[np.ndarray, "n C"]
+    mean: Float[np.ndarray, "r C"]
+    second: Float[np.ndarray, "r r"]
+    optimum: float
+    unit: float
+
+    @classmethod
+    def of(cls, inputs: Any, targets: Any, weights: Any, *, loss: str) -> Moments:
+        X, Y = as_matrix("inputs", inputs), as_matrix("targets", targets)
+        matching("inputs", X, "targets", Y)
+        n, outputs = Y.shape
+        W = np.zeros((X.shape[1], outputs)) if weights is None else as_matrix("weights", weights)
+        matching("weights", W, "columns of inputs", X.T)
+        U, s, Vt = np.linalg.svd(X, full_matrices=False)
+        alive = s > NEGLIGIBLE * s.max()
+        U, s, V = U[:, alive], s[alive], Vt[alive].T
+        best = (U.T @ Y) / s[:, None]
+        error = V.T @ W - best
+        residuals = Y - U @ (s[:, None] * best)
+        return cls(
+            Z=U * s,
+            eigenvalues=s**2 / n,
+            residuals=residuals,
+            mean=error,
+            second=error @ error.T,
+            optimum=float((residuals**2).sum() / (2 * n)),
+            unit=n * loss_scale(loss, n, outputs)[0],
+        )
+
+    def noise_share(self, batch_size: int, *, replacement: bool) -> float:
+        """c: the share of one example's gradient covariance that a batch keeps."""
+        n, B = len(self.Z), _checks.at_least("batch_size", batch_size, 1, 32)
+        if replacement:
+            return 1.0 / B
+        if n < B:
+            raise ValueError(
+                f"batch_size = {B} exceeds the {n} examples; try replacement=True or less."
+            )
+        return (n - B) / (B * (n - 1)) if n > 1 else 0.0
+
+    def loss(self, M: Float[np.ndarray, "r r"]) -> float:
+        return self.unit * (self.optimum + 0.5 * float(self.eigenvalues @ np.diag(M)))
+
+    def pair_sums(self) -> Float[np.ndarray, "r r"]:
+        """λ_j + λ_k: the diagonal of A in this basis."""
+        return self.eigenvalues[:, None] + self.eigenvalues
+
+    def spread(self, power: Float[np.ndarray, " n"]) -> Float[np.ndarray, "r r"]:
+        """(1/n) Σ powerᵢ xᵢxᵢᵀ."""
+        return (self.Z.T * power) @ self.Z / len(self.Z)
+
+    def quadratic(self, M: Float[np.ndarray, "r r"], c: float) -> Float[np.ndarray, "r r"]:
+        """Q(M)."""
+        λ = self.eigenvalues
+        power = np.einsum("ij,ij->i", self.Z @ M, self.Z)
+        return (1 - c) * (λ[:, None] * M * λ) + c * self.spread(power)
+
+    def transport(self, M: Float[np.ndarray, "r r"], rate: float, c: float) -> np.ndarray:
+        """T_η(M)."""
+        return M - rate * self.pair_sums() * M + rate**2 * self.quadratic(M, c)
+
+    @property
+    def residual_power(self) -> Float[np.ndarray, " n"]:
+        return (self.residuals**2).sum(1)
+
+    def residual_sum(self, m: Float[np.ndarray, "r C"]) -> Float[np.ndarray, " n"]:
+        """Σ_c ε_ic xᵢᵀm_c."""
+        return (self.residuals * (self.Z @ m)).sum(1)

@@ -1,0 +1,144 @@
+"""The expected loss of SGD against simulation, and its critical rate against Kronecker products."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from exptest.linearized import (
+    LossModel,
+    critical_batch_size,
+    expected_sgd_loss,
+    mean_square_critical_rate,
+    noise_floor,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((60, 4)) * [1.0, 0.8, 0.5, 0.3]
+Y = X @ RNG.standard_normal((4, 2)) + 0.3 * RNG.standard_normal((60, 2))
+
+
+def simulated(lr: float, batch: int, steps: int, runs: int, replacement: bool) -> np.ndarray:
+    """Losses of ``runs`` independent SGD runs, shape (runs, steps + 1)."""
+    rng, n = np.random.default_rng(1), len(X)
+    W = np.zeros((runs, 4, 2))
+    curves = np.empty((runs, steps + 1))
+    for t in range(steps + 1):
+        residual = X @ W - Y
+        curves[:, t] = (residual**2).sum((1, 2)) / (2 * n)
+        if replacement:
+            rows = rng.integers(n, size=(runs, batch))
+        else:
+            rows = rng.permuted(np.tile(np.arange(n), (runs, 1)), axis=1)[:, :batch]
+        picked = np.take_along_axis(residual, rows[:, :, None], axis=1)
+        W = W - lr * np.einsum("rbd,rbc->rdc", X[rows], picked) / batch
+    return curves
+
+
+@pytest.mark.claim("C3.4")
+@pytest.mark.parametrize("replacement", [True, False])
+@pytest.mark.parametrize("batch", [1, 8, 60])
+def test_the_mean_of_many_runs_is_the_expected_loss(batch: int, replacement: bool) -> None:
+    """2000 runs, 200 steps; the full 500 steps at B = 64 are in the slow set."""
+    compare(batch, replacement, steps=200)
+
+
+def compare(batch: int, replacement: bool, steps: int) -> None:
+    lr = 0.3 * mean_square_critical_rate(X, batch_size=batch, replacement=replacement)
+    expected = expected_sgd_loss(
+        X, Y, lr=lr, batch_size=batch, steps=steps, replacement=replacement
+    )
+    curves = simulated(lr, batch, steps, 2000, replacement)
+    error = curves.std(0, ddof=1) / np.sqrt(len(curves))
+    assert (abs(curves.mean(0) - expected) <= 4.5 * error + 1e-12).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 8, 64])
+def test_the_mean_of_many_runs_is_the_expected_loss_for_500_steps(batch: int) -> None:
+    compare(batch, True, steps=500)
+
+
+def test_a_batch_of_everything_is_gradient_descent() -> None:
+    model = LossModel.from_linear(X, Y)
+    lr = 0.5 * model.critical_learning_rate
+    sgd = expected_sgd_loss(X, Y, lr=lr, batch_size=60, steps=100, replacement=False)
+    assert sgd == pytest.approx(model.gradient_descent(lr, 100), rel=1e-9)
+
+
+def test_torchs_mse_is_half_mse_in_other_units() -> None:
+    half = expected_sgd_loss(X, Y, lr=0.02, batch_size=4, steps=50)
+    mse = expected_sgd_loss(X, Y, lr=0.02, batch_size=4, steps=50, loss="mse")
+    assert mse == pytest.approx(half, rel=1e-12)  # two outputs: 2/C = 1
+
+
+def dense_moment_operator(lr: float, batch: int) -> np.ndarray:
+    """E[(I − ηH_B) ⊗ (I − ηH_B)], written out with Kronecker products."""
+    n, d = X.shape
+    H, eye = X.T @ X / n, np.eye(d)
+    single = sum(np.kron(np.outer(x, x), np.outer(x, x)) for x in X) / n
+    pair = single / batch + (1 - 1 / batch) * np.kron(H, H)
+    return np.eye(d * d) - lr * (np.kron(H, eye) + np.kron(eye, H)) + lr**2 * pair
+
+
+@pytest.mark.claim("C3.5")
+@pytest.mark.parametrize("batch", [1, 8, 64])
+def test_at_the_critical_rate_the_moment_operator_has_spectral_radius_one(batch: int) -> None:
+    critical = mean_square_critical_rate(X, batch_size=batch)
+    radius = abs(np.linalg.eigvals(dense_moment_operator(critical, batch))).max()
+    assert radius == pytest.approx(1.0, abs=1e-8)
+    assert abs(np.linalg.eigvals(dense_moment_operator(0.99 * critical, batch))).max() < 1
+
+
+def test_the_critical_rate_grows_with_the_batch_up_to_gradient_descents() -> None:
+    rates = [mean_square_critical_rate(X, batch_size=b) for b in (1, 2, 4, 8, 16, 64, 10**9)]
+    assert (np.diff(rates) > 0).all()
+    assert rates[-1] == pytest.approx(LossModel.from_linear(X, Y).critical_learning_rate, rel=1e-6)
+
+
+def test_the_critical_batch_size_is_where_half_the_rate_is_reached() -> None:
+    batch = critical_batch_size(X)
+    full = mean_square_critical_rate(X, batch_size=10**12)
+    assert mean_square_critical_rate(X, batch_size=batch) >= full / 2
+    assert batch == 1 or mean_square_critical_rate(X, batch_size=batch - 1) < full / 2
+
+
+@pytest.mark.claim("C3.6")
+@pytest.mark.parametrize("batch", [1, 8])
+def test_the_floor_is_where_the_expected_loss_comes_to_rest(batch: int) -> None:
+    lr = 0.4 * mean_square_critical_rate(X, batch_size=batch)
+    curve = expected_sgd_loss(X, Y, lr=lr, batch_size=batch, steps=4000)
+    assert noise_floor(X, Y, lr=lr, batch_size=batch) == pytest.approx(curve[-1], rel=1e-8)
+
+
+@pytest.mark.claim("C3.6")
+def test_the_floors_excess_is_proportional_to_a_small_rate() -> None:
+    best = LossModel.from_linear(X, Y).floor
+    w = np.linalg.lstsq(X, Y, rcond=None)[0]
+    trace = (((Y - X @ w) ** 2).sum(1) * (X**2).sum(1)).mean()
+    rates = np.array([1e-3, 5e-4, 2.5e-4])
+    excess = np.array([noise_floor(X, Y, lr=lr, batch_size=4) - best for lr in rates])
+    ratio = excess / (rates / 4 * trace / 4)
+    assert ratio[-1] == pytest.approx(1.0, abs=2e-3)
+    order = np.polyfit(np.log(rates), np.log(abs(ratio - 1)), 1)[0]
+    assert order == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
+        ({"batch_size": 100, "replacement": False}, "batch_size = 100 exceeds the 60 examples"),
+        ({"lr": -1.0}, "lr must be positive"),
+        ({"loss": "hinge"}, "loss must be one of"),
+    ],
+)
+def test_bad_input_is_named(settings: dict, message: str) -> None:
+    arguments = {"lr": 0.1, "batch_size": 4, "steps": 3} | settings
+    with pytest.raises(ValueError, match=message):
+        expected_sgd_loss(X, Y, **arguments)
+
+
+def test_there_is_no_floor_above_the_critical_rate() -> None:
+    with pytest.raises(ValueError, match="the expected loss diverges; try less than"):
+        noise_floor(X, Y, lr=50.0, batch_size=1)
