@@ -9,12 +9,16 @@ from exptest.linearized.sgd import (
     mean_square_critical_rate,
     noise_floor,
 )
+from exptest.linearized.shape import SingleExponential, best_exponential, knee
 
 __all__ = [
     "CrossEntropyModel",
     "LossModel",
+    "SingleExponential",
+    "best_exponential",
     "critical_batch_size",
     "expected_sgd_loss",
+    "knee",
     "max_learning_rate",
     "mean_square_critical_rate",
     "noise_floor",
