@@ -3,6 +3,7 @@
 from exptest.linearized.bounds import max_learning_rate
 from exptest.linearized.function_space import CrossEntropyModel
 from exptest.linearized.loss_model import LossModel
+from exptest.linearized.ntk import empirical_ntk
 from exptest.linearized.sgd import (
     critical_batch_size,
     expected_sgd_loss,
@@ -10,16 +11,22 @@ from exptest.linearized.sgd import (
     noise_floor,
 )
 from exptest.linearized.shape import SingleExponential, best_exponential, knee
+from exptest.linearized.taylor import LinearizedNetwork, linearize
+from exptest.linearized.wide import wide_network
 
 __all__ = [
     "CrossEntropyModel",
+    "LinearizedNetwork",
     "LossModel",
     "SingleExponential",
     "best_exponential",
     "critical_batch_size",
+    "empirical_ntk",
     "expected_sgd_loss",
     "knee",
+    "linearize",
     "max_learning_rate",
     "mean_square_critical_rate",
     "noise_floor",
+    "wide_network",
 ]

@@ -1,0 +1,164 @@
+"""What every file of this wing asks of a network before it differentiates it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+
+RANDOM = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.RReLU,
+)
+
+
+def trainable(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters that require gradients, detached, by name.
+
+    Raises:
+        TypeError: not a module.
+        ValueError: nothing to train, or non-finite weights.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}.")
+    weights = {k: p.detach() for k, p in model.named_parameters() if p.requires_grad}
+    if not weights:
+        raise ValueError(
+            "model has no trainable parameters; set requires_grad=True on those to differentiate."
+        )
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise ValueError(f"parameter {name!r} holds non-finite values; reset the model first.")
+    return weights
+
+
+def refuse_mixing(model: nn.Module) -> None:
+    """Refuse modules that, as they stand, are random or let examples see each other.
+
+    Raises:
+        ValueError: batch normalization or dropout in training mode.
+    """
+    for name, module in model.named_modules():
+        kind, place = type(module).__name__, repr(name) if name else "the model itself"
+        if isinstance(module, nn.modules.batchnorm._NormBase) and _uses_batch(module):
+            raise ValueError(
+                f"{kind} at {place} normalizes by its batch, so no output is a function of its "
+                f"own example; call model.eval() first, on a module that tracks running statistics."
+            )
+        noisy = isinstance(module, RANDOM) and getattr(module, "p", 1.0) > 0.0
+        if noisy and module.training:
+            raise ValueError(
+                f"{kind} at {place} is random in training mode; call model.eval() first."
+            )
+
+
+def _uses_batch(module: nn.Module) -> bool:
+    if isinstance(module, nn.modules.instancenorm._InstanceNorm):
+        return False
+    return module.training or getattr(module, "running_mean", None) is None
+
+
+def examples(name: str, x: Any) -> Tensor:
+    """Return ``x`` if it is a finite floating-point tensor of at least one example.
+
+    Raises:
+        TypeError: not a tensor, or not real floating point.
+        ValueError: empty, without a batch dimension, or non-finite.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"{name} must be a torch.Tensor, got {type(x).__name__}; try torch.as_tensor({name})."
+        )
+    if not x.is_floating_point():
+        raise TypeError(
+            f"{name} must be floating point to be differentiated through, got {x.dtype}; "
+            f"try {name}.float()."
+        )
+    if x.ndim < 2 or x.numel() == 0:
+        raise ValueError(
+            f"{name} must hold at least one example, one per row, got shape {tuple(x.shape)}; "
+            f"a single feature needs {name}[:, None]."
+        )
+    if not x.isfinite().all():
+        bad = int((~x.isfinite()).sum())
+        raise ValueError(f"{name} hold {bad} non-finite values; remove or impute them first.")
+    return x
+
+
+def outputs_of(model: nn.Module, x: Tensor) -> Float[Tensor, "n c"]:
+    """Return the model's outputs, one row per example; shape (n,) counts as one output.
+
+    Raises:
+        ValueError: the model refuses the input's shape, returns another shape than (n, C),
+            non-finite outputs, or outputs that no trainable parameter reaches.
+    """
+    with torch.enable_grad():
+        try:
+            out = model(x)
+        except RuntimeError as error:
+            raise ValueError(
+                f"the model refuses inputs of shape {tuple(x.shape)}, {x.dtype}: {error}"
+            ) from error
+    if not isinstance(out, Tensor) or out.ndim not in (1, 2) or len(out) != len(x):
+        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            f"model must return one row of outputs per example, shape ({len(x)}, C), got {got}; "
+            f"end it with nn.Flatten()."
+        )
+    if not out.requires_grad:
+        raise ValueError(
+            "the model's output cannot be differentiated by any trainable parameter; look for "
+            ".detach(), argmax, rounding or torch.no_grad() in its forward."
+        )
+    if not out.isfinite().all():
+        raise ValueError("the model's outputs are not finite; reset the model or scale the inputs.")
+    return out.reshape(len(x), -1)
+
+
+def push_forward(
+    function: Callable[[dict[str, Tensor]], Tensor],
+    at: dict[str, Tensor],
+    along: dict[str, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Return the function of the weights and its derivative along a direction (one jvp)."""
+    _load_forward_mode()
+    outputs, change, *_ = jvp(function, (at,), (along,))
+    return outputs, change
+
+
+@cache
+def _load_forward_mode() -> None:
+    """Make torch load its forward-mode rules, whose deprecated torch.jit.script warns once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
+
+
+def function_of_weights(model: nn.Module) -> Callable[[dict[str, Tensor], Tensor], Tensor]:
+    """Return (θ, x) ↦ f(x; θ) for the trainable weights θ, shared ones included."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    # Every place of a weight once: where one module is registered twice, torch's own tying would
+    # leave the substituted weights behind.
+    places = {
+        f"{module_name}.{name}".removeprefix("."): names[id(p)]
+        for module_name, module in model.named_modules()
+        for name, p in module.named_parameters(recurse=False, remove_duplicate=False)
+        if p.requires_grad
+    }
+
+    def call(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        placed = {place: weights[name] for place, name in places.items()}
+        return functional_call(model, placed, (x,), tie_weights=False)
+
+    return call

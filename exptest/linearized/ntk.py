@@ -1,0 +1,161 @@
+"""The empirical neural tangent kernel Θ = J Jᵀ of any module, exactly and in bounded memory."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import jacrev, vmap
+
+from exptest import _checks
+from exptest.linearized.networks import (
+    examples,
+    function_of_weights,
+    outputs_of,
+    refuse_mixing,
+    trainable,
+)
+from exptest.linearized.ntk_structured import kept_bytes, layers_of, structured_ntk
+
+METHODS = ("auto", "structured", "general")
+
+
+def empirical_ntk(
+    model: nn.Module,
+    x1: Any,
+    x2: Any = None,
+    *,
+    trace_outputs: bool = False,
+    batch_size: int | None = None,
+    dtype: torch.dtype | None = None,
+    memory_gb: float = 4.0,
+    method: str = "auto",
+) -> Float[Tensor, "n c m c"] | Float[Tensor, "n m"]:
+    """Return the empirical neural tangent kernel of a network at its present weights.
+
+    Θ[i, c, j, d] = Σ_θ (∂f_c(x_i)/∂θ) (∂f_d(x_j)/∂θ), θ over the parameters that require gradients.
+    Stacks (nn.Sequential) of Linear, Conv2d, elementwise, pooling and flattening layers go the
+    structured way, which never builds the Jacobian; any other module goes through torch.func.
+
+    Args:
+        model: any module that torch.func accepts, with outputs (n, C) or (n,). Dropout and batch
+            normalization must be in evaluation mode; in-place activations are fine. It is not
+            changed.
+        x1: inputs, floating point, shape (n, ...).
+        x2: other inputs, shape (m, ...); by default ``x1``, and then Θ is symmetric.
+        trace_outputs: sum over c = d, which is what a loss that treats outputs alike sees first.
+        batch_size: examples whose gradients are held at a time; by default what fits the memory.
+        dtype: compute in this precision, e.g. ``torch.float64``.
+        memory_gb: gigabytes that the kernel and the gradients held may take together.
+        method: ``"auto"``, or ``"structured"`` / ``"general"`` to insist.
+
+    Returns:
+        Θ, shape (n, C, m, C), or (n, m) if traced.
+
+    Raises:
+        TypeError: inputs are no floating-point tensor.
+        ValueError: shapes that do not fit, non-finite values, no gradient, a kernel larger than
+            ``memory_gb``, or a module that mixes examples or is random.
+
+    >>> model = nn.Linear(2, 1, bias=False)
+    >>> empirical_ntk(model, torch.tensor([[1.0, 2.0], [0.0, 1.0]]), trace_outputs=True)
+    tensor([[5., 2.],
+            [2., 1.]])
+
+    Claims C1.2, C1.3.
+    """
+    _checks.one_of("method", method, METHODS)
+    trainable(model)
+    refuse_mixing(model)
+    x1 = examples("x1", x1)
+    x2 = None if x2 is None else examples("x2", x2)
+    if x2 is not None and x2.shape[1:] != x1.shape[1:]:
+        raise ValueError(
+            f"x1 and x2 must hold examples of one shape, got {tuple(x1.shape[1:])} and "
+            f"{tuple(x2.shape[1:])}."
+        )
+    if dtype is not None:
+        model, x1 = deepcopy(model).to(dtype), x1.to(dtype)
+        x2 = None if x2 is None else x2.to(dtype)
+    outputs = outputs_of(model, x1[:1]).shape[1]
+    spare = _spare_bytes(x1, x2, outputs, trace_outputs, memory_gb)
+    layers = None if method == "general" else layers_of(model)
+    if layers is None and method == "structured":
+        raise ValueError(
+            "method='structured' needs an nn.Sequential of Linear, Conv2d (groups=1, zero "
+            "padding), elementwise, pooling and flattening layers; try method='auto'."
+        )
+    if layers is not None:
+        rows = _rows(batch_size, spare, kept_bytes(layers, x1, trace_outputs))
+        return structured_ntk(layers, x1, x2, trace_outputs=trace_outputs, rows=rows)
+    numbers = outputs * sum(p.numel() for p in trainable(model).values())
+    # Reverse mode holds the Jacobian of one set twice while it is stacked.
+    rows = _rows(batch_size, spare, 2 * numbers * x1.element_size())
+    return general_ntk(model, x1, x2, trace_outputs=trace_outputs, rows=rows)
+
+
+def general_ntk(
+    model: nn.Module, x1: Tensor, x2: Tensor | None, *, trace_outputs: bool, rows: int
+) -> Tensor:
+    """Return Θ = J₁J₂ᵀ from Jacobians of ``rows`` examples at a time (torch.func)."""
+    first = x1.split(rows)
+    second = first if x2 is None else x2.split(rows)
+    strips: list[list[Tensor]] = []
+    for i, some in enumerate(first):
+        left = jacobian(model, some)
+        blocks: list[Tensor] = []
+        for j, others in enumerate(second):
+            if x2 is None and j < i:
+                above = strips[j][i]
+                blocks.append(above.mT if trace_outputs else above.permute(2, 3, 0, 1))
+                continue
+            right = left if x2 is None and j == i else jacobian(model, others)
+            blocks.append(_contract(left, right, trace_outputs))
+        strips.append(blocks)
+    dim = 1 if trace_outputs else 2
+    return torch.cat([torch.cat(blocks, dim) for blocks in strips])
+
+
+def jacobian(model: nn.Module, x: Tensor) -> list[Float[Tensor, "n c p"]]:
+    """Return every parameter's block of the Jacobian, one row per example and output."""
+    network = function_of_weights(model)
+
+    def one(weights: dict[str, Tensor], example: Tensor) -> Tensor:
+        return network(weights, example.unsqueeze(0)).reshape(-1)
+
+    blocks = vmap(jacrev(one), (None, 0))(trainable(model), x)
+    return [block.detach().flatten(2) for block in blocks.values()]
+
+
+def _contract(left: list[Tensor], right: list[Tensor], trace_outputs: bool) -> Tensor:
+    pattern = "ncp,mcp->nm" if trace_outputs else "ncp,mdp->ncmd"
+    return sum(
+        (torch.einsum(pattern, f, g) for f, g in zip(left, right, strict=True)),
+        start=torch.zeros((), dtype=left[0].dtype, device=left[0].device),
+    )
+
+
+def _spare_bytes(
+    x1: Tensor, x2: Tensor | None, outputs: int, trace_outputs: bool, memory_gb: float
+) -> float:
+    """Bytes left for gradients beside the kernel itself."""
+    limit = 1e9 * _checks.positive("memory_gb", memory_gb, 4.0)
+    n, m = len(x1), len(x1 if x2 is None else x2)
+    traced = n * m * x1.element_size()
+    needed = traced if trace_outputs else traced * outputs**2
+    if needed > limit:
+        way = "" if trace_outputs else f"trace_outputs=True ({traced / 1e9:.3g} GB), "
+        raise ValueError(
+            f"the kernel of {n} × {m} examples and {outputs} outputs takes {needed / 1e9:.3g} GB, "
+            f"more than memory_gb={memory_gb:g}; try {way}fewer examples, or a larger memory_gb."
+        )
+    return limit - needed
+
+
+def _rows(batch_size: int | None, spare: float, bytes_per_example: int) -> int:
+    if batch_size is not None:
+        return _checks.at_least("batch_size", batch_size, 1, 32)
+    return max(1, int(spare / 2 / bytes_per_example))
