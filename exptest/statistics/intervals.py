@@ -100,8 +100,8 @@ class _Profile:
 
     sse: Callable[[float], float]
     estimate: float
-    below: Vector
-    above: Vector
+    below: Float[np.ndarray, " b"]
+    above: Float[np.ndarray, " a"]
     lowest: float
 
 

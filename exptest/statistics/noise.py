@@ -28,8 +28,8 @@ SPREAD, SPREAD_SMALL, SPREAD_GROWTH = 0.7, 8.0, 8.0
 LEAST_INFORMATION, LEAST_DF = 0.2, 0.7
 # Tuned: a drift of the noise counts beyond this many standard errors, then in full and more.
 DRIFT_GUARD, DRIFT_GUARD_SCALE, DRIFT_LIMIT, DRIFT_BOOST = 0.45, 22.5, 1.9, 1.6
-# Increments of AR(1) noise are never positively correlated; a missed curve's are.
-SMOOTH = 3.5
+# Residuals smoother than this (see `_is_missed_curve`) are a curve that the fit missed.
+SMOOTH, SMOOTH_LONG = 0.6, 30.0
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,15 @@ def drift_inflation(
 
 
 def _is_missed_curve(residual: Vector) -> bool:
-    increments = residual[1:] - residual[:-1]
-    together = float(increments[1:] @ increments[:-1])
-    return together * math.sqrt(len(residual)) > SMOOTH * float(increments @ increments)
+    """Whether the residuals are far smoother than AR(1) noise or a random walk can be.
+
+    ‖Δ³r‖² / ‖r‖² is 20 for equal noise, at least 1.26 for φ = 0.9, about 180/n for a walk.
+    """
+    first = residual[1:] - residual[:-1]
+    second = first[1:] - first[:-1]
+    third = second[1:] - second[:-1]
+    limit = min(SMOOTH, SMOOTH_LONG / len(residual))
+    return float(third @ third) < limit * float(residual @ residual)
 
 
 def _drift(residual: Vector) -> float:

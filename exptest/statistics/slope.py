@@ -49,7 +49,7 @@ def slope_test(losses: Any, *, method: str = "calibrated") -> SlopeTestResult:
     >>> slope_test([3.0, 2.0, 1.0, 0.0]).pvalue
     0.0
 
-    Claims C6.1 to C6.4.
+    Claims C6.1, C6.7 and C6.8.
     """
     y = _checks.series("losses", losses)
     _checks.one_of("method", method, ("calibrated", "paper"))

@@ -18,7 +18,7 @@ Vector = Float[np.ndarray, " n"]
 # Squared error of a straight line that is only rounding, per loss of size 1.
 ROUNDING = 16.0 * float(np.finfo(float).eps)
 # Slopes take the noise around the exponential only where that is beyond doubt.
-CERTAIN = 1e-4
+CERTAIN, POSSIBLE = 1e-4, 0.02
 # A first loss is a spike when a line with a spike beats every decay by this many variances.
 SPIKE, SPIKE_SMALL = 4.0, 130.0
 
@@ -103,8 +103,15 @@ class WindowFits:
         return describe_noise(decay.residual, 3)
 
     def certain_decay(self) -> Projection | None:
-        """Return the best decay if one is beyond doubt, already at a tabulated rate."""
-        near = self.decay(refine=False)
-        if near is None or self.pvalue(near, self.noise(near)) > CERTAIN:
+        """Return the best decay if one is beyond doubt: first a quick look, then the exact fit."""
+        near = self.decay(refine=False) if self.n > 5 else None
+        if near is None or (quick := self.pvalue(near, self.noise(near))) > POSSIBLE:
             return None
-        return self.decay()
+        decay = self.decay()
+        if (
+            decay is not None
+            and quick > CERTAIN
+            and self.pvalue(decay, self.noise(decay)) > CERTAIN
+        ):
+            return None
+        return decay

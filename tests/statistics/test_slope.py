@@ -1,0 +1,129 @@
+"""The slope test, the last part of a window, and intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import t as t_distribution
+
+from exptest.statistics import (
+    confidence_interval,
+    exponential_test,
+    progress_test,
+    slope_test,
+)
+from exptest.statistics.calibration import pvalues
+from exptest.statistics.scenarios import Scenario
+
+SE = np.sqrt(0.05 * 0.95 / 500)
+
+
+@pytest.mark.claim("C6.1")
+@given(st.integers(0, 10_000), st.integers(3, 80))
+def test_paper_mode_is_ordinary_least_squares(seed: int, n: int) -> None:
+    y = np.random.default_rng(seed).normal(size=n)
+    ols = sm.OLS(y, sm.add_constant(np.arange(n))).fit()
+    result = slope_test(y, method="paper")
+    assert result.statistic == pytest.approx(ols.tvalues[1], rel=1e-6)
+    assert result.pvalue == pytest.approx(t_distribution.cdf(ols.tvalues[1], n - 2), rel=1e-6)
+
+
+def test_exact_lines_get_exact_answers() -> None:
+    assert slope_test([4.0, 3.0, 2.0, 1.0]).pvalue == 0.0
+    assert slope_test([1.0, 2.0, 3.0, 4.0]).pvalue == 1.0
+    assert "constant" in slope_test([2.2] * 30).sentence
+    assert "constant" in slope_test([2.2] * 30, method="paper").sentence
+
+
+@pytest.mark.claim("C6.8")
+@pytest.mark.parametrize("n", [32, 200, 5000])
+@pytest.mark.parametrize("k", [1.0, 5.0, 20.0])
+def test_a_curve_without_noise_that_falls_is_seen_to_fall(n: int, k: float) -> None:
+    x = np.linspace(0, 1, n)
+    for curve in (np.exp(-k * x), 1 / (1 + k * x), 1 - x**2):
+        assert slope_test(2 + curve).reject(0.01)
+    for curve in (np.exp(-k * x), 1 / (1 + k * x)):
+        assert exponential_test(2 + curve).reject(0.01)
+
+
+@pytest.mark.claim("C6.3")
+def test_the_last_half_sees_a_third_of_the_signal() -> None:
+    """√(m(m² − 1)/n(n² − 1)) → part^{3/2} with an error of order n⁻²."""
+    errors = []
+    for n in (20, 40, 80):
+        x, half = np.arange(n) - (n - 1) / 2, np.arange(n // 2) - (n / 2 - 1) / 2
+        errors.append(abs(np.linalg.norm(half) / np.linalg.norm(x) - 0.5**1.5))
+    np.testing.assert_allclose(-np.diff(np.log(errors)) / np.log(2), 2.0, atol=0.1)
+
+
+@pytest.mark.claim("C6.4")
+def test_a_decay_that_is_over_decreased_but_is_not_decreasing() -> None:
+    losses = Scenario("exponential", "iid", 100, 10.0, 40).simulate(500)
+    whole = pvalues("slope", losses) < 0.05
+    assert whole.mean() > 0.95
+    last = pvalues(progress_test, losses) < 0.05
+    assert last.mean() <= 0.05 + 3 * SE
+
+
+@pytest.mark.claim("C6.4")
+def test_asking_about_the_end_costs_power() -> None:
+    losses = Scenario("line", "iid", 100, 1.0).simulate(500)
+    whole, last = pvalues("slope", losses) < 0.05, pvalues(progress_test, losses) < 0.05
+    assert whole.mean() > 0.8
+    assert last.mean() < 0.5
+
+
+def test_progress_says_what_it_tested() -> None:
+    result = progress_test(np.arange(20.0)[::-1], part=0.3)
+    assert result.n == 6
+    assert "last 6 of 20" in result.sentence
+    with pytest.raises(ValueError, match="part must lie strictly between 0 and 1"):
+        progress_test([1.0, 2.0], part=1.0)
+
+
+def test_results_print_like_tables() -> None:
+    result = slope_test(Scenario("line", "AR(1) 0.5", 60, 5.0).simulate(1)[0])
+    text = result.summary()
+    assert "slope per step" in text
+    assert "noise correlation" in text
+    assert text.endswith(result.sentence)
+    assert "p = " in str(result)
+
+
+@pytest.mark.claim("C5.10")
+@pytest.mark.parametrize("parameter", ["rate", "floor", "slope"])
+def test_intervals_cover(parameter: str) -> None:
+    rng, t = np.random.default_rng(3), np.arange(100)
+    covered = 0
+    for _ in range(100):
+        noise = 0.5 * rng.normal(size=100)
+        losses = 5 - 0.02 * t + noise if parameter == "slope" else 1 + 5 * np.exp(-0.05 * t) + noise
+        truth = {"rate": 0.05, "floor": 1.0, "slope": -0.02}[parameter]
+        covered += truth in confidence_interval(losses, parameter)
+    assert covered / 100 >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 100)
+
+
+def test_an_unidentified_rate_has_an_open_interval(rng: np.random.Generator) -> None:
+    interval = confidence_interval(rng.normal(size=50), "rate")
+    assert interval.low == 0.0
+    assert interval.high == np.inf
+    assert "95 % confidence interval" in str(interval)
+
+
+@given(st.integers(0, 1000), st.floats(0.3, 0.99))
+def test_wider_confidence_is_a_wider_interval(seed: int, level: float) -> None:
+    y = 3 * np.exp(-0.1 * np.arange(40)) + 0.2 * np.random.default_rng(seed).normal(size=40)
+    narrow, wide = (confidence_interval(y, "slope", level=c) for c in (0.9 * level, level))
+    assert wide.low <= narrow.low <= narrow.estimate <= narrow.high <= wide.high
+
+
+def test_intervals_name_bad_input() -> None:
+    with pytest.raises(ValueError, match="parameter must be one of"):
+        confidence_interval([3.0, 2.0, 1.5, 1.2, 1.1], "half-life")
+    with pytest.raises(ValueError, match="losses give no interval"):
+        confidence_interval([3.0, np.nan, 1.5, 1.2, 1.1])
+    with pytest.raises(ValueError, match="level must lie strictly"):
+        confidence_interval([3.0, 2.0, 1.5, 1.2, 1.1], level=95)
