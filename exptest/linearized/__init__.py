@@ -11,6 +11,7 @@ from exptest.linearized.sgd import (
     noise_floor,
 )
 from exptest.linearized.shape import SingleExponential, best_exponential, knee
+from exptest.linearized.spectrum import Spectrum, critical_learning_rate, curvature_spectrum
 from exptest.linearized.taylor import LinearizedNetwork, linearize
 from exptest.linearized.wide import wide_network
 
@@ -19,8 +20,11 @@ __all__ = [
     "LinearizedNetwork",
     "LossModel",
     "SingleExponential",
+    "Spectrum",
     "best_exponential",
     "critical_batch_size",
+    "critical_learning_rate",
+    "curvature_spectrum",
     "empirical_ntk",
     "expected_sgd_loss",
     "knee",

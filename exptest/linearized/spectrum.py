@@ -1,0 +1,234 @@
+"""The largest curvature of any network's loss, without the matrix: how large a step is stable."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from torch import Tensor, nn
+
+from exptest import _checks
+from exptest.linearized.curvature import (
+    CURVATURES,
+    Curvature,
+    LossFn,
+    averages_examples,
+    largest_output_curvature,
+)
+from exptest.linearized.networks import examples, outputs_of, refuse_mixing, trainable
+
+DENSE_UP_TO = 32
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The largest eigenvalues of a loss's curvature over all trainable weights.
+
+    Attributes:
+        eigenvalues: largest first, loss units per squared weight.
+        vectors: unit eigenvectors, one per column, in the order of ``model.parameters()``.
+        residuals: ‖Av − λv‖/|λ_max|, what is left to converge.
+        products: matrix-vector products spent, each one sweep over the data.
+        curvature: which matrix.
+        output_curvature: κ, the largest eigenvalue of the loss in the outputs of one example: the
+            factor that the loss's convention brings (½MSE 1; MSE over C outputs 2/C; cross-entropy
+            at most ½).
+    """
+
+    eigenvalues: Float[np.ndarray, " k"]
+    vectors: Float[np.ndarray, "p k"]
+    residuals: Float[np.ndarray, " k"]
+    products: int
+    curvature: str
+    output_curvature: float
+
+    @property
+    def critical_learning_rate(self) -> float:
+        """2/λ_max, weights per gradient; infinite where nothing curves upwards."""
+        return 2.0 / float(self.eigenvalues[0]) if self.eigenvalues[0] > 0 else math.inf
+
+    def __str__(self) -> str:
+        return (
+            f"λ_max = {self.eigenvalues[0]:.6g} ({self.curvature}; relative residual "
+            f"{self.residuals[0]:.1e}, {self.products} products), so gradient descent is stable "
+            f"below η = {self.critical_learning_rate:.6g}; the loss brings a factor of "
+            f"{self.output_curvature:.4g}."
+        )
+
+    def summary(self) -> str:
+        """Return the eigenvalues with their residuals, and the verdict."""
+        rows = [
+            f"λ_{k:<4}{value:<14.6g}{residual:.1e}"
+            for k, (value, residual) in enumerate(
+                zip(self.eigenvalues, self.residuals, strict=True), 1
+            )
+        ]
+        return "\n".join([f"{'':6}{'eigenvalue':<14}residual", *rows, str(self)])
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self}</p>"
+
+
+def critical_learning_rate(
+    model: nn.Module, loss_fn: LossFn, inputs: Any, targets: Any, **options: Any
+) -> float:
+    """Return 2/λ_max: the largest rate at which gradient descent is stable near these weights.
+
+    Args:
+        model, loss_fn, inputs, targets: as in `curvature_spectrum`.
+        **options: ``curvature``, ``batch_size``, ``seed``, ``tolerance``, ``max_products`` of
+            `curvature_spectrum`, whose result also holds the residual and the number of products.
+
+    Returns:
+        η, weights per gradient; infinite where nothing curves upwards.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: as `curvature_spectrum`.
+
+    >>> line = nn.Linear(1, 1, bias=False)  # L = (2w)², for torch's MSELoss has no ½
+    >>> critical_learning_rate(line, nn.MSELoss(), torch.full((3, 1), 2.0), torch.zeros(3, 1))
+    0.25
+
+    Claims C3.2, C3.3.
+    """
+    spectrum = curvature_spectrum(model, loss_fn, inputs, targets, **options)
+    return spectrum.critical_learning_rate
+
+
+def curvature_spectrum(
+    model: nn.Module,
+    loss_fn: LossFn,
+    inputs: Any,
+    targets: Any,
+    *,
+    curvature: str = "ggn",
+    k: int = 1,
+    batch_size: int | None = None,
+    seed: int = 0,
+    tolerance: float | None = None,
+    max_products: int = 1000,
+) -> Spectrum:
+    """Return the k largest eigenvalues of a loss's curvature, from matrix-vector products.
+
+    With L(θ) = mean (or sum) of ℓ(f_θ(x_i), y_i), J the Jacobian of all outputs:
+
+    - ``hessian``: ∇²L;
+    - ``ggn``: Jᵀ (∂²L/∂f²) J, the Hessian of the linearized network, positive for convex ℓ;
+    - ``ntk``: κJᵀJ/n, the eigenvalues of κΘ/n, κ the largest curvature of ℓ in its outputs here.
+
+    λ(ntk) ≥ λ(ggn), equal for squared error. Implicitly restarted Lanczos (ARPACK).
+
+    Args:
+        model: any module, dropout and batch normalization in evaluation mode. It is not changed.
+        loss_fn: (outputs, targets) ↦ one number, a mean or a sum over examples.
+        inputs: floating point, shape (n, ...).
+        targets: whatever ``loss_fn`` takes, shape (n, ...).
+        curvature: one of the names above.
+        k: how many eigenvalues.
+        batch_size: examples per forward pass; all by default. The result does not depend on it.
+        seed: of the starting vector; the same seed gives the same answer.
+        tolerance: relative residual asked for; 1e-10 in float64, 1e-5 below.
+        max_products: give up after about this many.
+
+    Returns:
+        The spectrum, which prints its residual and the number of products.
+
+    Raises:
+        TypeError: inputs that are no floating-point tensor, targets that are no tensor.
+        ValueError: shapes that do not match, non-finite values, a loss neither mean nor sum.
+        RuntimeError: not converged; the message says how far it got.
+
+    Claims C3.2, C3.3.
+    """
+    _checks.one_of("curvature", curvature, CURVATURES)
+    matrix = _curvature(model, loss_fn, inputs, targets, curvature, batch_size)
+    weights = trainable(model)
+    p = sum(w.numel() for w in weights.values())
+    if _checks.at_least("k", k, 1, 1) > p:
+        raise ValueError(f"k must not exceed the {p} trainable weights, got {k!r}; try k=1.")
+    like = torch.cat([w.flatten() for w in weights.values()])
+    count = 0
+
+    def product(v: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+        nonlocal count
+        count += 1
+        return (matrix @ torch.as_tensor(v.ravel()).to(like)).cpu().numpy()
+
+    double = like.dtype == torch.float64
+    tol = tolerance if tolerance is not None else (1e-10 if double else 1e-5)
+    dtype = np.float64 if double else np.float32
+    if p <= max(DENSE_UP_TO, k + 1):
+        rows = np.stack([product(e) for e in np.eye(p, dtype=dtype)])
+        values, vectors = np.linalg.eigh((rows + rows.T) / 2)
+    else:
+        operator = LinearOperator((p, p), matvec=product, dtype=dtype)
+        values, vectors = _lanczos(
+            operator, k, _checks.positive("tolerance", tol, 1e-6), seed, max_products
+        )
+    order = np.argsort(values)[::-1][:k]
+    values, vectors = values[order].astype(np.float64), vectors[:, order].astype(np.float64)
+    return Spectrum(
+        eigenvalues=values,
+        vectors=vectors,
+        residuals=_residuals(product, values, vectors.astype(dtype)),
+        products=count,
+        curvature=curvature,
+        output_curvature=matrix.output_curvature,
+    )
+
+
+def _curvature(
+    model: nn.Module,
+    loss_fn: LossFn,
+    inputs: Any,
+    targets: Any,
+    kind: str,
+    batch_size: int | None,
+) -> Curvature:
+    trainable(model)
+    refuse_mixing(model)
+    x = examples("inputs", inputs)
+    if not isinstance(targets, Tensor):
+        raise TypeError(f"targets must be a torch.Tensor, got {type(targets).__name__}.")
+    if len(targets) != len(x):
+        raise ValueError(
+            f"inputs and targets must have one row per example, got {len(x)} and {len(targets)}."
+        )
+    rows = len(x) if batch_size is None else _checks.at_least("batch_size", batch_size, 1, 32)
+    outputs_of(model, x[:1])
+    with torch.no_grad():
+        outputs = torch.cat([model(some) for some in x.split(rows)])
+    averages = averages_examples(loss_fn, outputs, targets)
+    κ = largest_output_curvature(loss_fn, outputs, targets, averages)
+    return Curvature(model, loss_fn, x, targets, kind, rows, averages, κ)
+
+
+def _lanczos(
+    operator: LinearOperator, k: int, tolerance: float, seed: int, max_products: int
+) -> tuple[np.ndarray, np.ndarray]:
+    p = operator.shape[0]
+    start = np.random.default_rng(seed).standard_normal(p).astype(operator.dtype)
+    basis = min(p, max(2 * k + 1, 20))
+    restarts = max(1, max_products // (basis - k))
+    try:
+        return eigsh(operator, k, which="LA", v0=start, ncv=basis, tol=tolerance, maxiter=restarts)
+    except ArpackNoConvergence as error:
+        raise RuntimeError(
+            f"{len(error.eigenvalues)} of {k} eigenvalues converged to a relative residual of "
+            f"{tolerance:g} within {max_products} products; try a larger max_products or tolerance."
+        ) from error
+
+
+def _residuals(product: Any, values: np.ndarray, vectors: np.ndarray) -> Float[np.ndarray, " k"]:
+    scale = np.abs(values).max() or 1.0
+    return np.array(
+        [
+            np.linalg.norm(product(v).astype(np.float64) - value * v) / scale
+            for value, v in zip(values, vectors.T, strict=True)
+        ]
+    )
