@@ -23,11 +23,11 @@ EXACT_BIAS = 256
 # Below 8 losses φ cannot be told from 0; from 20 on it is believed in full.
 BLIND, SEEING = 8, 20
 # Tuned: allowance for the error of φ̂ in small windows, smallest information and df.
-SHIFT, LOSS, LOSS_SCALE = 0.095, 0.8, 40.0
+SHIFT, LOSS, LOSS_SCALE = 0.11, 0.8, 40.0
 SPREAD, SPREAD_SMALL, SPREAD_GROWTH = 0.7, 8.0, 8.0
 LEAST_INFORMATION, LEAST_DF = 0.2, 0.7
 # Tuned: a drift of the noise counts beyond this many standard errors, then in full and more.
-DRIFT_GUARD, DRIFT_GUARD_SCALE, DRIFT_LIMIT, DRIFT_BOOST = 0.45, 22.5, 1.9, 1.6
+DRIFT_GUARD, DRIFT_GUARD_SCALE, DRIFT_LIMIT, DRIFT_BOOST = 0.5, 25.0, 1.9, 1.6
 # Residuals smoother than this (see `_is_missed_curve`) are a curve that the fit missed.
 SMOOTH, SMOOTH_LONG = 0.6, 30.0
 
@@ -123,7 +123,7 @@ def _unbiased(r1: float, n: int, parameters: int) -> float:
     if n > EXACT_BIAS:
         return min(max(r1 + (parameters + (parameters + 2) * r1) / n, 0.0), 0.99)
     expected = expected_autocorrelation(n, parameters)
-    allowance = SHIFT * (SEEING / n) ** 3 * (1.0 - expected[0]) if n >= SEEING else SHIFT
+    allowance = SHIFT * (SEEING / n) ** 4 * (1.0 - expected[0]) if n >= SEEING else SHIFT
     return float(np.interp(r1 + allowance, expected, CORRELATIONS))
 
 

@@ -20,7 +20,7 @@ ROUNDING = 16.0 * float(np.finfo(float).eps)
 # Slopes take the noise around the exponential only where that is beyond doubt.
 CERTAIN, POSSIBLE = 1e-4, 0.02
 # A first loss is a spike when a line with a spike beats every decay by this many variances.
-SPIKE, SPIKE_SMALL = 4.0, 130.0
+SPIKE, SPIKE_SMALL = 4.0, 180.0
 
 
 class WindowFits:
