@@ -10,9 +10,12 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from exptest.plots.style import COLORS, axes_or_new, styled
 from exptest.statistics import ExponentialTestResult, SlopeTestResult
+
+NICE_STEPS = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
 
 
 @styled
@@ -38,7 +41,7 @@ def plot_fits(
         verdict = "not decreasing"
     ax.set_title(f"{verdict}: {kind} = {result.statistic:.3g}, p = {result.pvalue:.2g}")
     ax.set(xlabel="step", ylabel="loss")
-    ax.legend(loc="upper right")
+    ax.legend(loc="best")
     return ax
 
 
@@ -141,6 +144,10 @@ def plot_required_windows(
     styles = ("-", "--", "-.", ":")
     for style, (value, part) in zip(styles * 3, frame.groupby(lines), strict=False):
         ax.loglog(part[x], part["n"], ls=style, marker="o", ms=4, label=f"{lines} {value:g}")
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ticks = [tick for tick in NICE_STEPS if frame["n"].min() / 1.5 < tick < 1.5 * frame["n"].max()]
+    ax.set_yticks(ticks)
     ax.set(xlabel=f"{x} per step, in standard deviations", ylabel="window needed, steps")
     ax.legend()
     return ax
