@@ -53,10 +53,12 @@ def plot_null(
     *,
     density: tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]] | None = None,
     label: str = "F",
+    mark: str = "observed",
 ) -> Axes:
     """Draw the simulated null distribution, the observed statistic, and its p-value shaded.
 
-    ``density``: x and height of a reference density, for example the F table's.
+    ``density``: x and height of a reference density, for example the F table's. ``mark`` names
+    the vertical line.
     """
     ax = axes_or_new(ax)
     top = max(float(np.quantile(statistics, 0.999)), 1.15 * observed)
@@ -65,7 +67,7 @@ def plot_null(
     density_height = height / (len(statistics) * np.diff(edges))
     beyond = edges[:-1] >= observed
     for part, colour, name in (
-        (~beyond, COLORS["muted"], "no decay: simulated"),
+        (~beyond, COLORS["muted"], "null: simulated"),
         (beyond, COLORS["rejected"], f"p = {np.mean(statistics >= observed):.3f}"),
     ):
         ax.bar(
@@ -80,17 +82,23 @@ def plot_null(
     if density is not None:
         ax.plot(*density, color=COLORS["theory"], label=f"{label} table")
     ax.axvline(observed, color=COLORS["ink"], lw=1.6)
+    far = observed > bins[0] + 0.6 * (top - bins[0])
     ax.annotate(
-        f"observed {observed:.2f}",
-        (observed, 0.62),
+        f"{mark} {observed:.2f}",
+        (observed, 0.42),
         xycoords=("data", "axes fraction"),
-        xytext=(6, 0),
+        xytext=(-6 if far else 6, 0),
         textcoords="offset points",
+        ha="right" if far else "left",
+        bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1.5},
     )
+    highest = float(density_height.max())
+    if density is not None:
+        highest = max(highest, float(np.max(density[1][np.isfinite(density[1])])))
     ax.set(xlabel=label, ylabel="density", xlim=(bins[0], top))
     ax.set_yscale("log")
-    ax.set_ylim(0.3 / (len(statistics) * np.diff(edges)[0]), 3 * float(density_height.max()))
-    ax.legend(loc="upper right")
+    ax.set_ylim(0.3 / (len(statistics) * np.diff(edges)[0]), 3 * highest)
+    ax.legend(loc="upper left" if far else "upper right")
     return ax
 
 
