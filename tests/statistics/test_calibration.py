@@ -22,16 +22,16 @@ def too_often(frame, replications: int):
 @pytest.mark.claim("C5.6")
 def test_the_exponential_test_is_honest_on_a_reduced_table() -> None:
     truths = (("flat", 0.0), ("line", 1.0), ("line", 10.0), ("saturating growth", 5.0))
-    frame = size("exponential", truths=truths, lengths=(8, 20, 50, 200), replications=200)
-    assert len(too_often(frame, 200)) == 0
+    frame = size("exponential", truths=truths, lengths=(8, 20, 50, 200), replications=120)
+    assert len(too_often(frame, 120)) == 0
 
 
 @pytest.mark.claim("C6.7")
 def test_the_slope_test_is_honest_on_a_reduced_table() -> None:
     frame = size(
-        "slope", truths=(("flat", 0.0), ("rise", 1.0)), lengths=(8, 20, 50, 200), replications=250
+        "slope", truths=(("flat", 0.0), ("rise", 1.0)), lengths=(8, 20, 50, 200), replications=150
     )
-    assert len(too_often(frame, 250)) == 0
+    assert len(too_often(frame, 150)) == 0
 
 
 @pytest.mark.slow
