@@ -1,5 +1,11 @@
 """Pictures of results: every function takes computed results and ``ax=None``, returns the Axes."""
 
+from exptest.plots.linearized import (
+    plot_benchmark,
+    plot_curves_by_width,
+    plot_gap,
+    plot_prediction,
+)
 from exptest.plots.statistics import (
     plot_fits,
     plot_null,
@@ -19,10 +25,14 @@ from exptest.plots.tuner import (
 __all__ = [
     "COLORS",
     "STYLE",
+    "plot_benchmark",
+    "plot_curves_by_width",
     "plot_decision",
     "plot_fits",
+    "plot_gap",
     "plot_learning_rate",
     "plot_null",
+    "plot_prediction",
     "plot_pvalues",
     "plot_rates",
     "plot_required_windows",

@@ -1,0 +1,102 @@
+"""Kernels, spectra and predicted curves beside other libraries, side by side in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from exptest.bench.contestants import MODELS, build
+from exptest.plots.linearized import plot_benchmark
+
+PEER = Path(__file__).with_name("neural_tangents_peer.py")
+IMPLEMENTATIONS = {1: "jacobian contraction", 2: "NTK-vector products", 3: "structured"}
+BASELINE = "exptest"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--examples", type=int, nargs="+", default=[256, 1024], help="examples (256 1024)"
+    )
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each, fewest seconds count")
+    parser.add_argument(
+        "--memory-gb", type=float, default=12.0, help="leave out what needs more than this (12)"
+    )
+    parser.add_argument(
+        "--neural-tangents-python",
+        type=Path,
+        help="an interpreter that has neural-tangents 0.6.5, jax 0.4.25, numpy < 2, scipy < 1.13",
+    )
+    parser.add_argument("--out", type=Path, help="folder for the table as CSV and the plot as PNG")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure every contestant in a process of its own; print the table, save table and plot."""
+    rows = [
+        row
+        for model in arguments.models
+        for examples in arguments.examples
+        for row in _kernels(model, examples, arguments)
+    ]
+    rows += _group("λ_max, 4810 weights, n = 256", "eigenvalue", ["dense", "curvlinops"], arguments)
+    rows += _group("10 000 steps, digits", "curve", ["training"], arguments)
+    table = pd.DataFrame(rows)
+    own = table[table["method"] == BASELINE].set_index("task")
+    table["time_ratio"] = table["seconds"] / table["task"].map(own["seconds"])
+    table["memory_ratio"] = table["peak_gb"] / table["task"].map(own["peak_gb"])
+    print(table.drop(columns="value").to_string(index=False, float_format=lambda v: f"{v:.3g}"))
+    if arguments.out is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        table.to_csv(arguments.out / "linearized.csv", index=False)
+        plot_benchmark(table).figure.savefig(arguments.out / "linearized.png")
+    return 0
+
+
+def _kernels(model: str, examples: int, arguments: argparse.Namespace) -> list[dict]:
+    task = f"NTK {model}, n = {examples}"
+    command = ["--model", model, "--examples", str(examples), "--repeats", str(arguments.repeats)]
+    rows = [_measure(task, BASELINE, "ntk", command)]
+    weights = sum(p.numel() for p in build(model, 1)[0].parameters())
+    needed = 2 * 10 * examples * weights * 4 / 1e9
+    if needed <= arguments.memory_gb:
+        rows.append(_measure(task, "torch.func recipe", "ntk", command))
+        if find_spec("curvlinops"):
+            rows.append(_measure(task, "curvlinops", "ntk", command))
+    else:
+        note = f"two Jacobians take {needed:.3g} GB"
+        rows.append({"task": task, "method": "torch.func recipe", "note": note})
+    if arguments.neural_tangents_python is not None:
+        for number, name in IMPLEMENTATIONS.items():
+            if number == 3 or needed <= arguments.memory_gb:
+                interpreter = [str(arguments.neural_tangents_python), str(PEER)]
+                options = [*command, "--implementation", str(number)]
+                rows.append(_child(task, f"neural-tangents, {name}", [*interpreter, *options]))
+    return rows
+
+
+def _group(task: str, kind: str, others: list[str], arguments: argparse.Namespace) -> list[dict]:
+    names = [BASELINE, *(o for o in others if o != "curvlinops" or find_spec("curvlinops"))]
+    command = ["--repeats", str(arguments.repeats)]
+    return [_measure(task, name, kind, command) for name in names]
+
+
+def _measure(task: str, method: str, kind: str, command: list[str]) -> dict:
+    module = [sys.executable, "-m", "exptest.bench.contestants", f"{kind}/{method}"]
+    return _child(task, method, [*module, *command])
+
+
+def _child(task: str, method: str, command: list[str]) -> dict:
+    """Run one contestant; a failure is a row that says so."""
+    print(f"{task}: {method}", file=sys.stderr, flush=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    row: dict = {"task": task, "method": method, "note": ""}
+    if done.returncode:
+        return row | {"note": (done.stderr.strip().splitlines() or ["no message"])[-1][:60]}
+    return row | json.loads(done.stdout.splitlines()[-1])

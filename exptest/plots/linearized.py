@@ -1,0 +1,103 @@
+"""Linearized networks: predicted curves over measured ones, gaps against width, benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+
+from exptest.plots.style import COLORS, axes_or_new, styled
+
+
+@styled
+def plot_prediction(measured: Any, predicted: Any, ax: Axes | None = None) -> Axes:
+    """Draw a predicted loss curve over the measured one, one loss per step."""
+    ax = axes_or_new(ax)
+    ax.plot(measured, color=COLORS["accepted"], linewidth=6, alpha=0.6, label="trained")
+    ax.plot(predicted, color=COLORS["ink"], linestyle="--", linewidth=1.5, label="predicted")
+    ax.set(xlabel="training step", ylabel="training loss", yscale="log")
+    ax.legend(loc="upper right")
+    return ax
+
+
+@styled
+def plot_curves_by_width(
+    curves: Mapping[int, Any], predicted: Mapping[int, Any], ax: Axes | None = None
+) -> Axes:
+    """Draw the loss of real networks, one colour per width, over their linearizations (dashed)."""
+    ax = axes_or_new(ax)
+    shades = np.linspace(0.25, 1.0, len(curves))
+    for (width, curve), shade in zip(curves.items(), shades, strict=True):
+        color = (*(shade * np.array([0.0, 0.45, 0.70]) + (1 - shade) * np.array([0.9, 0.9, 0.9])),)
+        ax.plot(curve, color=color, linewidth=2.5, label=f"width {width}")
+        ax.plot(predicted[width], color=COLORS["rejected"], linestyle="--", linewidth=1.2)
+    ax.plot([], color=COLORS["rejected"], linestyle="--", linewidth=1.2, label="linearized")
+    ax.set(xlabel="training step", ylabel="training loss", yscale="log")
+    ax.legend(loc="upper right")
+    return ax
+
+
+@styled
+def plot_gap(
+    widths: Float[np.ndarray, " w"],
+    gaps: Float[np.ndarray, "s w"],
+    order: float,
+    error: float,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the gap to the linearization against width, every seed, with the fitted power."""
+    ax = axes_or_new(ax)
+    ax.plot(widths, gaps.T, ".", color=COLORS["muted"], markersize=9)
+    middle = np.exp(np.log(gaps).mean())
+    line = middle * (widths / np.exp(np.log(widths).mean())) ** -order
+    ax.plot(widths, line, color=COLORS["exponential"], label=f"width^(−{order:.2f} ± {error:.2f})")
+    ax.set(
+        xlabel="width", ylabel="largest gap / initial loss", xscale="log", yscale="log",
+        xticks=widths, xticklabels=[f"{w:g}" for w in widths],
+    )  # fmt: skip
+    ax.minorticks_off()
+    ax.legend(loc="upper right")
+    return ax
+
+
+@styled
+def plot_benchmark(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw every contestant's time as a multiple of ours, one line per task.
+
+    Args:
+        table: columns ``task``, ``method`` and ``time_ratio``; rows without a ratio are left out.
+    """
+    measured = table.dropna(subset=["time_ratio"])
+    others = measured[measured["time_ratio"] != 1.0]
+    tasks = list(dict.fromkeys(measured["task"]))[::-1]
+    ax = axes_or_new(ax, figsize=(10, 1.6 + 0.7 * len(tasks)))
+    ax.axvline(1.0, color=COLORS["ink"], linewidth=1.5)
+    for row in others.itertuples():
+        y = tasks.index(row.task)
+        ax.plot(row.time_ratio, y, "o", color=_color(row.method), markersize=9)
+        short = row.method.removeprefix("neural-tangents, ")
+        label = f"{short}\n{row.time_ratio:.3g}×"
+        above = others[others["task"] == row.task]["time_ratio"].rank()[row.Index] % 2
+        ax.annotate(
+            label, (row.time_ratio, y), xytext=(0, 9 if above else -9), fontsize=8,
+            textcoords="offset points", ha="center", va="bottom" if above else "top",
+            color=_color(row.method),
+        )  # fmt: skip
+    ax.set(
+        xscale="log", xlabel="time as a multiple of exptest's", ylim=(-0.8, len(tasks) - 0.2),
+        yticks=range(len(tasks)), yticklabels=tasks, title="Right of the line: slower than exptest",
+    )  # fmt: skip
+    ax.margins(x=0.12)
+    return ax
+
+
+def _color(method: str) -> str:
+    if method.startswith("neural-tangents"):
+        return COLORS["rate"]
+    return {"torch.func recipe": COLORS["rejected"], "curvlinops": COLORS["theory"]}.get(
+        method, COLORS["exponential"]
+    )
