@@ -107,8 +107,9 @@ class _Profile:
 
 def _slope(window: WindowFits, level: float) -> tuple[float, float, float]:
     slope, _, sse = window.line
-    decay = window.certain_decay()
-    noise, sse = window.noise(decay), sse if decay is None else decay.sse
+    certain = window.certain_decay()
+    noise = window.noise() if certain is None else certain[1]
+    sse = sse if certain is None else certain[0].sse
     step = float(window.shape.line[0] - window.shape.line[1])
     error = math.sqrt(sse / noise.information) * step
     reach = float(stdtrit(noise.df, 0.5 + level / 2.0)) * error

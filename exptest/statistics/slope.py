@@ -80,13 +80,14 @@ def _calibrated(y: Vector) -> SlopeTestResult:
         if window.level:
             return _without_verdict(y, "calibrated", CONSTANT)
         t, noise, remark = math.copysign(math.inf, -window.fall), window.noise(), EXACT
-    elif (decay := window.certain_decay()) is None:
+    elif (certain := window.certain_decay()) is None:
         t, noise, remark = *_t(window, window.sse, window.noise()), ""
-    elif window.spike_beats(decay):
+    elif window.spike_beats(certain[0]):
         rest = _calibrated(y[size:])
         return replace(rest, n=len(y), line=fit_line(y), remark=SPIKE_REMARK)
     else:
-        t, noise, remark = *_t(window, decay.sse, window.noise(decay)), AROUND_DECAY
+        decay, noise = certain
+        t, noise, remark = *_t(window, decay.sse, noise), AROUND_DECAY
     return SlopeTestResult(
         statistic=t,
         pvalue=float(stdtr(noise.df, t)),

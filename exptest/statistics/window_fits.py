@@ -18,7 +18,7 @@ Vector = Float[np.ndarray, " n"]
 # Squared error of a straight line that is only rounding, per loss of size 1.
 ROUNDING = 16.0 * float(np.finfo(float).eps)
 # Slopes take the noise around the exponential only where that is beyond doubt.
-CERTAIN, POSSIBLE = 1e-4, 0.02
+CERTAIN, WORTH_A_LOOK = 1e-4, 10.0
 # A first loss is a spike when a line with a spike beats every decay by this many variances.
 SPIKE, SPIKE_SMALL = 4.0, 180.0
 
@@ -102,16 +102,19 @@ class WindowFits:
             return describe_noise(self.off_line, 2)
         return describe_noise(decay.residual, 3)
 
-    def certain_decay(self) -> Projection | None:
-        """Return the best decay if one is beyond doubt: first a quick look, then the exact fit."""
-        near = self.decay(refine=False) if self.n > 5 else None
-        if near is None or (quick := self.pvalue(near, self.noise(near))) > POSSIBLE:
+    def certain_decay(self) -> tuple[Projection, Noise] | None:
+        """Return the best decay and the noise around it if the decay is beyond doubt."""
+        if self.n <= 5 or not self._worth_a_look():
             return None
         decay = self.decay()
-        if (
-            decay is not None
-            and quick > CERTAIN
-            and self.pvalue(decay, self.noise(decay)) > CERTAIN
-        ):
+        if decay is None:
             return None
-        return decay
+        noise = self.noise(decay)
+        return (decay, noise) if self.pvalue(decay, noise) <= CERTAIN else None
+
+    def _worth_a_look(self) -> bool:
+        """Whether the best tabulated decay beats the line by a plain F of 10 (p ≈ 0.001)."""
+        longest = max(float(self.along.max()), 0.0)
+        centred = self.problem.centred
+        left = float(centred @ centred) - longest**2
+        return (self.sse - left) * (self.n - 3) > WORTH_A_LOOK * left
