@@ -2,7 +2,6 @@
 
 from exptest.plots.linearized import (
     plot_benchmark,
-    plot_curves_by_width,
     plot_gap,
     plot_prediction,
 )
@@ -26,7 +25,6 @@ __all__ = [
     "COLORS",
     "STYLE",
     "plot_benchmark",
-    "plot_curves_by_width",
     "plot_decision",
     "plot_fits",
     "plot_gap",

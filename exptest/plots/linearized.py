@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,23 +18,6 @@ def plot_prediction(measured: Any, predicted: Any, ax: Axes | None = None) -> Ax
     ax = axes_or_new(ax)
     ax.plot(measured, color=COLORS["accepted"], linewidth=6, alpha=0.6, label="trained")
     ax.plot(predicted, color=COLORS["ink"], linestyle="--", linewidth=1.5, label="predicted")
-    ax.set(xlabel="training step", ylabel="training loss", yscale="log")
-    ax.legend(loc="upper right")
-    return ax
-
-
-@styled
-def plot_curves_by_width(
-    curves: Mapping[int, Any], predicted: Mapping[int, Any], ax: Axes | None = None
-) -> Axes:
-    """Draw the loss of real networks, one colour per width, over their linearizations (dashed)."""
-    ax = axes_or_new(ax)
-    shades = np.linspace(0.25, 1.0, len(curves))
-    for (width, curve), shade in zip(curves.items(), shades, strict=True):
-        color = (*(shade * np.array([0.0, 0.45, 0.70]) + (1 - shade) * np.array([0.9, 0.9, 0.9])),)
-        ax.plot(curve, color=color, linewidth=2.5, label=f"width {width}")
-        ax.plot(predicted[width], color=COLORS["rejected"], linestyle="--", linewidth=1.2)
-    ax.plot([], color=COLORS["rejected"], linestyle="--", linewidth=1.2, label="linearized")
     ax.set(xlabel="training step", ylabel="training loss", yscale="log")
     ax.legend(loc="upper right")
     return ax
