@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from exptest.bench.contestants import MODELS, build
 from exptest.plots.linearized import plot_benchmark
@@ -55,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         table.to_csv(arguments.out / "linearized.csv", index=False)
-        plot_benchmark(table).figure.savefig(arguments.out / "linearized.png")
+        figure = plot_benchmark(table).figure
+        assert isinstance(figure, Figure)
+        figure.savefig(arguments.out / "linearized.png")
     return 0
 
 

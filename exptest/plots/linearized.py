@@ -58,17 +58,16 @@ def plot_benchmark(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     tasks = list(dict.fromkeys(measured["task"]))[::-1]
     ax = axes_or_new(ax, figsize=(10, 1.6 + 0.7 * len(tasks)))
     ax.axvline(1.0, color=COLORS["ink"], linewidth=1.5)
-    for row in others.itertuples():
-        y = tasks.index(row.task)
-        ax.plot(row.time_ratio, y, "o", color=_color(row.method), markersize=9)
-        short = row.method.removeprefix("neural-tangents, ")
-        label = f"{short}\n{row.time_ratio:.3g}×"
-        above = others[others["task"] == row.task]["time_ratio"].rank()[row.Index] % 2
-        ax.annotate(
-            label, (row.time_ratio, y), xytext=(0, 9 if above else -9), fontsize=8,
-            textcoords="offset points", ha="center", va="bottom" if above else "top",
-            color=_color(row.method),
-        )  # fmt: skip
+    for y, task in enumerate(tasks):
+        rows = others[others["task"] == task].sort_values("time_ratio")
+        for k, (method, ratio) in enumerate(zip(rows["method"], rows["time_ratio"], strict=True)):
+            up = k % 2 == 0
+            ax.plot(ratio, y, "o", color=_color(method), markersize=9)
+            ax.annotate(
+                f"{method.removeprefix('neural-tangents, ')}\n{ratio:.3g}×", (ratio, y),
+                xytext=(0, 9 if up else -9), textcoords="offset points", fontsize=9,
+                ha="center", va="bottom" if up else "top", color=_color(method),
+            )  # fmt: skip
     ax.set(
         xscale="log", xlabel="time as a multiple of exptest's", ylim=(-0.8, len(tasks) - 0.2),
         yticks=range(len(tasks)), yticklabels=tasks, title="Right of the line: slower than exptest",
