@@ -42,6 +42,17 @@ def matching(name: str, first: Any, other: str, second: Any) -> None:
         )
 
 
+def targets_like(name: str, values: Any, outputs: Any) -> Float[np.ndarray, "rows columns"]:
+    """Return ``values`` as a matrix of the shape of ``outputs``."""
+    matrix = as_matrix(name, values)
+    if matrix.shape != outputs.shape:
+        raise ValueError(
+            f"{name} must have the shape of the model's outputs, {outputs.shape}, got "
+            f"{matrix.shape}; one-hot encode class labels."
+        )
+    return matrix
+
+
 def loss_scale(loss: str, examples: int, outputs: int) -> tuple[float, float]:
     """Return (κ/n, s): function-space Hessian is κΘ/n, and the loss is s‖f − y‖².
 

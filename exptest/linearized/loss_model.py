@@ -1,19 +1,16 @@
-# NOTE FROM THE LEAD TO THE LINEARIZED HELPER (I delete it at the end): I finished, tested and committed
-# loss_model.py, arrays.py, sgd.py, shape.py, function_space.py and their tests. Do NOT rewrite them, delete your
-# _arrays.py. A second colleague does ntk*.py and spectrum.py, theory/01, notebook 01 and the bench: if you already
-# have those done, commit them now. Then do theory/02, theory/03, notebooks 02 and 03, plots/linearized.py on
-# this API. Everything committed by 20:50.
 """The loss curve of a linear(ized) model in closed form: a sum of exponentials."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from exptest.linearized.arrays import as_matrix, loss_scale, matching
+from exptest import _checks
+from exptest.linearized.arrays import as_matrix, loss_scale, matching, targets_like
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +37,7 @@ class LossModel:
         coefficients: Uᵀr₀, shape (k, C) or (k, 1).
         kernel_scale: κ/n.
 
-    Claims C2.1 to C2.6.
+    Claims C2.1 to C2.6 and C2.8.
     """
 
     eigenvalues: Float[np.ndarray, " k"]
@@ -119,16 +116,25 @@ class LossModel:
     def from_network(
         cls, model: nn.Module, inputs: Any, targets: Any, *, loss: str = "half_mse"
     ) -> LossModel:
-        """Build the model of a network linearized at its present weights, through its NTK."""
-        import torch
+        """Build the model of a network linearized at its present weights, from its NTK in float64.
 
+        Args:
+            model: any module `empirical_ntk` accepts.
+            inputs: a floating-point tensor, shape (n, ...).
+            targets: shape (n,) or (n, C), as the model's outputs.
+            loss: as in `from_linear`.
+
+        Raises:
+            ValueError, TypeError: as `empirical_ntk` and `from_kernel`.
+        """
+        from exptest.linearized.networks import examples, outputs_of
         from exptest.linearized.ntk import empirical_ntk
 
-        with torch.no_grad():
-            outputs = model(inputs)
-        matching("outputs", outputs, "targets", targets)
-        kernel = empirical_ntk(model, inputs)
-        return cls.from_kernel(kernel, outputs - targets.reshape(outputs.shape), loss=loss)
+        x, model = examples("inputs", inputs).double(), deepcopy(model).double()
+        kernel = empirical_ntk(model, x)
+        outputs = outputs_of(model, x).detach().cpu().numpy()
+        residual = outputs - targets_like("targets", targets, outputs)
+        return cls.from_kernel(kernel, residual, loss=loss)
 
     @classmethod
     def _from_modes(
@@ -160,12 +166,27 @@ class LossModel:
     def gradient_descent(
         self, lr: Any, steps: int, *, momentum: float = 0.0
     ) -> Float[np.ndarray, "*rates t"]:
-        """Return L_0, …, L_steps for one learning rate or an array of them.
+        """Return L_0, …, L_steps of gradient descent, L_t = L_∞ + Σ a_k (1 − ηλ_k)^{2t}.
 
         Heavy ball as in torch: v ← μv + g, w ← w − ηv, mode by mode
         (e, v) ← [[1 − ηλ, −ημ], [λ, μ]] (e, v).
+
+        Args:
+            lr: η, a number or an array of them, whose shape comes first in the result.
+            steps: how many.
+            momentum: μ in [0, 1).
+
+        Raises:
+            ValueError: a rate that is not positive, a negative number of steps, μ outside [0, 1).
+
+        Claims C2.1 and C2.5.
         """
+        _checks.at_least("steps", steps, 0, 1000)
+        if not 0.0 <= momentum < 1.0:
+            raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}; try momentum=0.9.")
         rates = np.asarray(_numpy(lr), dtype=np.float64)
+        for rate in rates.ravel():
+            _checks.positive("lr", rate, 0.1)
         with np.errstate(over="ignore", invalid="ignore"):
             curves = [
                 self._heavy_ball(rate, steps, momentum) if momentum else self._powers(rate, steps)

@@ -40,8 +40,8 @@ def expected_sgd_loss(
         E[L_t] = L(w*) + ½ tr(HM).
 
     Args:
-        inputs: X, shape (n, d).
-        targets: y, shape (n,) or (n, C).
+        inputs: X, shape (n, d); for a linearized network of one output its Jacobian, shape (n, p).
+        targets: y, shape (n,) or (n, C); y − f₀ for a linearized network, whose θ − θ₀ starts at 0.
         weights: w₀, shape (d,) or (d, C); zeros if None.
         lr: η.
         batch_size: B, 1 ≤ B ≤ n (any B with replacement).

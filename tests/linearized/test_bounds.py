@@ -31,6 +31,7 @@ def largest_hessian_eigenvalue(X: torch.Tensor, loss: str, weights: torch.Tensor
     return torch.linalg.eigvalsh(hessian)[-1].item()
 
 
+@pytest.mark.claim("C3.1")
 @given(st.integers(0, 10_000), st.sampled_from(sorted(bounds.CURVATURE)))
 def test_the_bound_is_two_over_the_largest_curvature(seed: int, loss: str) -> None:
     """Attained with zero weights, where every softmax and every logistic is at one half."""

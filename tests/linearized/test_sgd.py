@@ -124,6 +124,41 @@ def test_the_floors_excess_is_proportional_to_a_small_rate() -> None:
     assert order == pytest.approx(1.0, abs=0.05)
 
 
+def growth(lr: float, batch: int, steps: int, runs: int) -> tuple[float, float]:
+    """Growth rates per step of the error of typical runs, and its mean-square one."""
+    rng, n = np.random.default_rng(2), len(X)
+    errors, log_norm = rng.standard_normal((runs, 4)), np.zeros(runs)
+    for _ in range(steps):
+        picked = X[rng.integers(n, size=(runs, batch))]
+        push = np.einsum("rbd,rb->rd", picked, np.einsum("rbd,rd->rb", picked, errors)) / batch
+        errors = errors - lr * push
+        norms = np.linalg.norm(errors, axis=1)
+        log_norm += np.log(norms)
+        errors /= norms[:, None]
+    radius = np.linalg.eigvals(dense_moment_operator(lr, batch)).real.max()
+    return float(np.median(log_norm) / steps), float(np.log(radius) / 2)
+
+
+@pytest.mark.claim("C3.7")
+@pytest.mark.parametrize("batch", [1, 4])
+def test_typical_runs_shrink_a_little_above_the_mean_square_critical_rate(batch: int) -> None:
+    critical = mean_square_critical_rate(X, batch_size=batch)
+    for share in (0.5, 1.0, 1.1):
+        typical, mean_square = growth(share * critical, batch, steps=2000, runs=200)
+        assert typical < mean_square
+    assert typical < 0 < mean_square
+
+
+def test_a_linearized_network_is_least_squares_on_its_jacobian() -> None:
+    """More weights than examples: the directions that no example sees stay where they are."""
+    rng = np.random.default_rng(3)
+    J, residual = rng.standard_normal((6, 40)), rng.standard_normal(6)
+    model = LossModel.from_kernel(J @ J.T, residual)
+    lr = 0.5 * model.critical_learning_rate
+    full = expected_sgd_loss(J, -residual, lr=lr, batch_size=6, steps=50, replacement=False)
+    assert full == pytest.approx(model.gradient_descent(lr, 50), rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
