@@ -22,6 +22,23 @@ def losses(model: nn.Module, x: Tensor, y: Tensor, lr: float, steps: int) -> np.
 
 
 @pytest.mark.claim("C3.8")
+@pytest.mark.parametrize("share", [1.2, 1.5, 1.9])
+def test_the_kernel_shrinks_by_the_recursion(share: float) -> None:
+    """f ← f(1 − ηλ + η²f²/m), λ ← λ + (ηf²/m)(ηλ − 4), with x = 1 and target 0."""
+    m = 64
+    model = wide_network(1, m, 1, activation=nn.Identity, seed=3).double()
+    x, y = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
+    f, λ = model(x).item(), float(LossModel.from_network(model, x, y).eigenvalues[0])
+    η = share * 2 / λ
+    for _ in range(40):
+        f, λ, before = f * (1 - η * λ + η**2 * f**2 / m), λ + η * f**2 / m * (η * λ - 4), λ
+        losses(model, x, y, η, 1)
+        assert model(x).item() == pytest.approx(f, rel=1e-8, abs=1e-12)
+        now = LossModel.from_network(model, x, y).eigenvalues[0]
+        assert now == pytest.approx(λ, rel=1e-9)
+        assert λ <= before
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_wide_network_is_thrown_to_a_flatter_place(seed: int) -> None:
     x = torch.ones(1, 1, dtype=torch.float64)
