@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 T = TypeVar("T")
+MNIST, CALIFORNIA = "mnist.npz", "cal_housing_py3.pkz"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,40 @@ def load_digits(*, seed: int = 0) -> Dataset:
     return _dataset("digits", *_standardize(x_train, x_test), y_train, y_test)
 
 
+def linear_regression(
+    *, n: int = 256, features: int = 16, noise: float = 0.3, seed: int = 0
+) -> Dataset:
+    """Make a linear regression whose curvature is known: XᵀX/n = diag(1, 1/2, …, 1/features).
+
+    Targets are Xw + noise · N(0, 1) with w_k = √k, so that every mode carries loss ½.
+
+    >>> data = linear_regression()
+    >>> [round(v.item(), 3) for v in (data.inputs.T @ data.inputs / 256).diagonal()[:4]]
+    [1.0, 0.5, 0.333, 0.25]
+    """
+    rng = np.random.default_rng(seed)
+    spectrum = 1.0 / np.arange(1, features + 1)
+
+    def inputs() -> NDArray[Any]:
+        raw = rng.standard_normal((n, features))
+        columns, _ = np.linalg.qr(raw - raw.mean(0))
+        return columns * np.sqrt(n * spectrum)
+
+    weights = spectrum[:, None] ** -0.5
+    x_train, x_test = inputs(), inputs()
+    y_train, y_test = (x @ weights + noise * rng.standard_normal((n, 1)) for x in (x_train, x_test))
+    return _dataset("linear regression", x_train, x_test, y_train, y_test)
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the larger data sets that lie on this machine, ready to load."""
+    return tuple(
+        name
+        for name, filename in (("MNIST", MNIST), ("California housing", CALIFORNIA))
+        if any(_file(folder, filename).is_file() for _, folder in _places())
+    )
+
+
 def load_mnist(path: str | Path | None = None) -> Dataset:
     """Load MNIST, 60 000 to train and 10 000 to test, pixels normalized by one mean and one std.
 
@@ -77,7 +112,7 @@ def load_mnist(path: str | Path | None = None) -> Dataset:
     Raises:
         FileNotFoundError: found nowhere; the message names every place.
     """
-    arrays = _find("MNIST", "mnist.npz", path, _read_mnist, _fetch_mnist)
+    arrays = _find("MNIST", MNIST, path, _read_mnist, _fetch_mnist)
     x_train, y_train, x_test, y_test = arrays
     mean, std = x_train.mean(), x_train.std()
     return _dataset("MNIST", (x_train - mean) / std, (x_test - mean) / std, y_train, y_test)
@@ -97,7 +132,7 @@ def load_california_housing(path: str | Path | None = None) -> Dataset:
     from sklearn.model_selection import train_test_split
 
     features, prices = _find(
-        "California housing", "cal_housing_py3.pkz", path, _read_california, _fetch_california
+        "California housing", CALIFORNIA, path, _read_california, _fetch_california
     )
     x_rest, x_test, y_rest, y_test = train_test_split(
         features, prices, test_size=0.2, random_state=42
@@ -119,16 +154,9 @@ def _find(
     read: Callable[[Path], T],
     fetch: Callable[[], T],
 ) -> T:
-    from sklearn.datasets import get_data_home
-
-    places: list[tuple[str, Path]] = []
-    if path is not None:
-        places.append(("the path given", Path(path)))
-    if folder := os.environ.get("EXPTEST_DATA"):
-        places.append(("$EXPTEST_DATA", Path(folder)))
-    places.append(("scikit-learn's data folder", Path(get_data_home())))
-    for place, folder_or_file in places:
-        file = folder_or_file / filename if folder_or_file.is_dir() else folder_or_file
+    given = [] if path is None else [("the path given", Path(path))]
+    for place, folder_or_file in given + _places():
+        file = _file(folder_or_file, filename)
         if file.is_file():
             return read(file)
         if place == "the path given":
@@ -139,9 +167,21 @@ def _find(
         asked = os.environ.get("EXPTEST_DATA") or "not set"
         raise FileNotFoundError(
             f"{name} was not found: path= was not given; $EXPTEST_DATA is {asked}, without "
-            f"{filename}; scikit-learn's data folder {get_data_home()} does not hold it; the "
+            f"{filename}; {_places()[-1][0]} {_places()[-1][1]} does not hold it; the "
             f"download through scikit-learn failed ({error}). Try path='folder/with/{filename}'."
         ) from error
+
+
+def _places() -> list[tuple[str, Path]]:
+    from sklearn.datasets import get_data_home
+
+    asked = os.environ.get("EXPTEST_DATA")
+    own = [("$EXPTEST_DATA", Path(asked))] if asked else []
+    return [*own, ("scikit-learn's data folder", Path(get_data_home()))]
+
+
+def _file(folder_or_file: Path, filename: str) -> Path:
+    return folder_or_file / filename if folder_or_file.is_dir() else folder_or_file
 
 
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]

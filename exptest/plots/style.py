@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -60,19 +61,27 @@ def use_style() -> None:
     mpl.rcParams.update(STYLE)
 
 
+@contextmanager
+def project_style(**other: Any) -> Iterator[None]:
+    """The project's style, with ``other`` settings on top, for as long as the block runs."""
+    # Not rc_context: it would also undo the "interactive" that a notebook's backend sets when
+    # the first figure loads it, and no later figure would be shown.
+    wanted = STYLE | other
+    before = {key: mpl.rcParams[key] for key in wanted}
+    mpl.rcParams.update(wanted)
+    try:
+        yield
+    finally:
+        mpl.rcParams.update(before)
+
+
 def styled(plot: Callable[P, R]) -> Callable[P, R]:
     """Draw ``plot`` in the project's style, whatever style is active around it."""
 
     @wraps(plot)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        # Not rc_context: it would also undo the "interactive" that a notebook's backend sets when
-        # the first figure loads it, and no later figure would be shown.
-        before = {key: mpl.rcParams[key] for key in STYLE}
-        mpl.rcParams.update(STYLE)
-        try:
+        with project_style():
             return plot(*args, **kwargs)
-        finally:
-            mpl.rcParams.update(before)
 
     return wrapper
 

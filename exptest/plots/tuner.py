@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from exptest.plots.style import COLORS, axes_or_new, styled
-from exptest.record import Decision, Record
+from exptest.record import Decision, Record, TestResult
 
 # Beyond this many windows, single fits are too narrow to see.
 MOST_FITS = 40
@@ -53,7 +55,7 @@ def plot_signal(record: Record, ax: Axes | None = None) -> Axes:
     )
     if len(record.decisions) <= MOST_FITS:
         for decision in record.decisions:
-            _draw_fits(ax, decision)
+            draw_fits(ax, decision.test, decision.start)
     _mark_divergences(ax, record)
     _scale(ax, losses)
     ax.set(xlabel="training step", ylabel="training loss", title="The loss signal")
@@ -66,17 +68,7 @@ def plot_pvalues(record: Record, ax: Axes | None = None) -> Axes:
     """Draw the p-value of every window at its last step, against α."""
     ax = axes_or_new(ax, figsize=(10, 2))
     tested = [d for d in record.decisions if d.test is not None]
-    for kind, marker in (("exponential", "o"), ("slope", "v")):
-        for accepted in (True, False):
-            some = [d for d in tested if d.kind == kind and d.accepted == accepted]
-            ax.scatter(
-                [d.step for d in some],
-                [max(d.pvalue, 1e-16) for d in some],
-                marker=marker,
-                s=30,
-                color=COLORS["exponential" if accepted else "rejected"],
-                zorder=3,
-            )
+    mark_pvalues(ax, tested)
     ax.axhline(record.alpha, color=COLORS["ink"], linewidth=1, linestyle="--")
     ax.annotate(
         f"α = {record.alpha:g}",
@@ -116,47 +108,76 @@ def plot_decision(
     ax = axes_or_new(ax)
     steps = np.arange(decision.start, decision.step + 1)
     ax.plot(steps, losses[steps], ".", color=COLORS["loss"], label="training loss", markersize=6)
-    _draw_fits(ax, decision, label=True)
+    draw_fits(ax, decision.test, decision.start, label=True)
     ax.set(xlabel="training step", ylabel="training loss", title=_headline(decision))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="best")
     return ax
 
 
-def shade_windows(ax: Axes, decisions: Sequence[Decision]) -> None:
+def shade_windows(ax: Axes, decisions: Sequence[Decision]) -> list[Artist]:
     """Shade every window: blue where the rate was kept, orange where it was rejected."""
-    for decision in decisions:
-        ax.axvspan(
-            decision.start - 0.5,
-            decision.step + 0.5,
-            facecolor=COLORS["accepted" if decision.accepted else "rejected"],
-            alpha=0.16,
-            linewidth=0,
-        )
-        ax.axvline(decision.step + 0.5, color="white", linewidth=1.5, zorder=1.1)
+    across = ax.get_xaxis_transform()
+    edges = [(d.start - 0.5, d.step + 0.5) for d in decisions]
+    windows = PolyCollection(
+        [[(a, 0), (a, 1), (b, 1), (b, 0)] for a, b in edges],
+        facecolors=[COLORS["accepted" if d.accepted else "rejected"] for d in decisions],
+        transform=across,
+        alpha=0.16,
+        linewidth=0,
+    )
+    borders = LineCollection(
+        [[(b, 0), (b, 1)] for _, b in edges], colors="white", linewidth=1.5, transform=across
+    )
+    for collection in (windows, borders):
+        ax.add_collection(collection, autolim=False)
+    return [windows, borders]
 
 
-def _draw_fits(ax: Axes, decision: Decision, *, label: bool = False) -> None:
-    if decision.test is None:
-        return
-    steps = np.arange(decision.start, decision.step + 1)
-    exponential = getattr(decision.test, "exponential", None)
-    ax.plot(
+def mark_pvalues(ax: Axes, decisions: Sequence[Decision]) -> list[Artist]:
+    """Mark p at the end of every window: ● exponential, ▼ slope, coloured by the verdict."""
+    marks: list[Artist] = []
+    for kind, marker in (("exponential", "o"), ("slope", "v")):
+        for accepted in (True, False):
+            some = [d for d in decisions if d.kind == kind and d.accepted == accepted]
+            color = COLORS["exponential" if accepted else "rejected"]
+            marks.append(
+                ax.scatter(
+                    [d.step for d in some],
+                    [max(d.pvalue, 1e-16) for d in some],
+                    marker=marker, s=30, color=color, zorder=3,
+                )
+            )  # fmt: skip
+    return marks
+
+
+def draw_fits(
+    ax: Axes, test: TestResult | None, start: int, *, label: bool = False, alpha: float = 1.0
+) -> list[Line2D]:
+    """Draw the fits that ``test`` compared, on a window whose first step is ``start``."""
+    if test is None:
+        return []
+    steps = start + np.arange(test.line.n)
+    exponential = getattr(test, "exponential", None)
+    lines = ax.plot(
         steps,
-        decision.test.line.predict(),
+        test.line.predict(),
         color=COLORS["line"],
         linewidth=2,
         linestyle="--" if exponential is not None else "-",
         label="straight line" if label else None,
+        alpha=alpha,
     )
     if exponential is not None:
-        ax.plot(
+        lines += ax.plot(
             steps,
             exponential.predict(),
             color=COLORS["exponential"],
             linewidth=2.4,
             label="exponential" if label else None,
+            alpha=alpha,
         )
+    return lines
 
 
 def _mark_divergences(ax: Axes, record: Record) -> None:

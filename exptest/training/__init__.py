@@ -2,6 +2,6 @@
 
 from exptest.training.batches import Batches
 from exptest.training.history import History
-from exptest.training.loop import Step, Training, fit
+from exptest.training.loop import Step, Training, default_max_lr, fit
 
-__all__ = ["Batches", "History", "Step", "Training", "fit"]
+__all__ = ["Batches", "History", "Step", "Training", "default_max_lr", "fit"]

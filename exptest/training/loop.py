@@ -141,6 +141,11 @@ class Training:
             self._evaluations.append({"step": self.steps, **row})
         return self._evaluations[-1]
 
+    @property
+    def latest(self) -> dict[str, float] | None:
+        """The last evaluation: ``step`` and the metrics; None before the first."""
+        return self._evaluations[-1] if self._evaluations else None
+
     def history(self, *, interrupted: bool = False) -> History:
         """Return what has been done so far."""
         return History(

@@ -1,0 +1,87 @@
+"""Traits that know their control: a panel's state and its widgets are declared in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import ipywidgets as widgets
+import traitlets
+
+WIDTH = "330px"
+LABEL = {"description_width": "150px"}
+
+
+def slider(
+    default: float, low: float, high: float, label: str, *, step: float = 0.01, form: str = ".2f"
+) -> Any:
+    """A number between ``low`` and ``high``."""
+    make = partial(
+        widgets.FloatSlider, min=low, max=high, step=step, readout_format=form,
+        description=label, style=LABEL, layout=widgets.Layout(width=WIDTH),
+    )  # fmt: skip
+    return traitlets.Float(default, min=low, max=high).tag(control=make)
+
+
+def log_slider(default: float, low: float, high: float, label: str, *, form: str = ".3g") -> Any:
+    """A positive number on a logarithmic scale."""
+    from math import log10
+
+    make = partial(
+        widgets.FloatLogSlider, base=10, min=log10(low), max=log10(high), step=0.02,
+        readout_format=form, description=label, style=LABEL,
+        layout=widgets.Layout(width=WIDTH),
+    )  # fmt: skip
+    # The slider computes 10^x: its ends are off by a rounding error.
+    return traitlets.Float(default, min=low * (1 - 1e-9), max=high * (1 + 1e-9)).tag(control=make)
+
+
+def counter(default: int, low: int, high: int, label: str, *, step: int = 1) -> Any:
+    """A whole number."""
+    make = partial(
+        widgets.IntSlider, min=low, max=high, step=step,
+        description=label, style=LABEL, layout=widgets.Layout(width=WIDTH),
+    )  # fmt: skip
+    return traitlets.Int(default, min=low, max=high).tag(control=make)
+
+
+def choice(default: Any, options: Sequence[Any], label: str) -> Any:
+    """One of several."""
+    make = partial(
+        widgets.Dropdown, options=[(str(option), option) for option in options],
+        description=label, style=LABEL, layout=widgets.Layout(width=WIDTH),
+    )  # fmt: skip
+    return traitlets.Enum(list(options), default).tag(control=make)
+
+
+def switch(default: bool, label: str) -> Any:
+    """On or off."""
+    make = partial(
+        widgets.Checkbox, description=label, indent=False, layout=widgets.Layout(width=WIDTH)
+    )
+    return traitlets.Bool(default).tag(control=make)
+
+
+def build(panel: traitlets.HasTraits) -> dict[str, widgets.Widget]:
+    """Return the controls of ``panel``'s traits, by name, linked both ways."""
+    controls = {}
+    for name in panel.trait_names(control=lambda control: control is not None):
+        make = panel.trait_metadata(name, "control")
+        controls[name] = make(value=getattr(panel, name))
+        traitlets.link((panel, name), (controls[name], "value"))
+    return controls
+
+
+def button(label: str, icon: str, tooltip: str, *, style: str = "") -> widgets.Button:
+    """A button that says what it does."""
+    return widgets.Button(
+        description=label, icon=icon, tooltip=tooltip, button_style=style,
+        layout=widgets.Layout(width="auto"),
+    )  # fmt: skip
+
+
+def row(*children: widgets.Widget) -> widgets.Box:
+    """Children side by side, in as many lines as it takes."""
+    layout = widgets.Layout(display="flex", flex_flow="row wrap", grid_gap="2px 18px", width="100%")
+    return widgets.Box(list(children), layout=layout)

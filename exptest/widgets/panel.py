@@ -1,0 +1,169 @@
+"""What every widget shares: state in traits, one worker, a picture, words, and a plain ending."""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import html
+import os
+import sys
+import uuid
+import weakref
+from typing import Any
+
+import ipywidgets as widgets
+import traitlets
+
+from exptest.widgets import controls
+from exptest.widgets.canvas import Canvas
+from exptest.widgets.worker import Worker
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+# The panel that each notebook cell shows; running the cell again closes it.
+_IN_CELL: weakref.WeakValueDictionary[str, Panel] = weakref.WeakValueDictionary()
+
+
+class Panel(traitlets.HasTraits):
+    """A picture with controls. Set its traits from Python or move its controls: it redraws.
+
+    Displayed where nobody can press a button (nbconvert, nbval), a panel is its picture.
+    In JupyterLab it is live until `freeze` leaves a plain picture in its place.
+
+    Subclasses define `_work`, which runs on the panel's one thread, and `sentence`.
+
+    Raises:
+        TypeError: an argument that is no trait of the panel.
+        traitlets.TraitError: a value out of its range.
+    """
+
+    title = "panel"
+    size = (960, 480)
+
+    def __init__(self, **state: Any) -> None:
+        known = self.trait_names(control=lambda control: control is not None)
+        if unknown := sorted(set(state) - set(known)):
+            raise TypeError(
+                f"{type(self).__name__} has no setting {unknown[0]!r}; try one of "
+                f"{', '.join(sorted(known))}."
+            )
+        super().__init__(**state)
+        self.canvas = Canvas(*self.size)
+        self.controls = controls.build(self)
+        self.words = widgets.HTML()
+        self.worker = Worker(self._work, self._show_error, f"exptest {type(self).__name__}")
+        self._keep = controls.button(
+            "Keep picture", "camera", "stop, and leave a plain picture in the notebook"
+        )
+        self._keep.on_click(lambda _: self.freeze())
+        self._display_id = uuid.uuid4().hex
+        self._displayed = self._closed = False
+        self.box = widgets.VBox(self._children())
+        self.observe(lambda change: self._changed(change["name"]), known)
+        self.refresh()
+
+    # -- for subclasses ----------------------------------------------------------------------
+
+    def _children(self) -> list[widgets.Widget]:
+        settings = controls.row(*self.controls.values(), self._keep)
+        return [settings, self.canvas.image, self.words]
+
+    def _changed(self, name: str) -> None:
+        self.refresh()
+
+    def _work(self) -> bool:
+        raise NotImplementedError
+
+    def sentence(self) -> str:
+        """Return what the picture shows, in one plain sentence."""
+        raise NotImplementedError
+
+    # -- for everyone ------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Ask for a new picture; returns at once."""
+        self.worker.wake()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the picture is up to date; raise what went wrong while drawing it."""
+        self.worker.join(timeout)
+
+    def freeze(self) -> None:
+        """Stop, and put a plain picture where the panel was."""
+        if not self._closed and self._displayed:
+            from IPython.display import display
+
+            self.worker.stop()
+            self.worker.join()
+            display(
+                self._bundle(live=False), raw=True, display_id=self._display_id, update=True
+            )  # fmt: skip
+        self.close()
+
+    def close(self) -> None:
+        """Stop the thread and let go of the widgets; twice is once."""
+        self.worker.stop()
+        if not self._closed:
+            self._closed = True
+            for child in _tree(self.box):
+                child.close()
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}: {self.sentence()}"
+
+    def _ipython_display_(self, **_: Any) -> None:
+        from IPython.display import display
+
+        self.join()
+        if cell := _cell_id():
+            if (old := _IN_CELL.get(cell)) is not None and old is not self:
+                old.close()
+            _IN_CELL[cell] = self
+        live = someone_watches() and not self._closed
+        if live and not self._displayed:
+            self._displayed = True
+            atexit.register(_freeze_if_alive, weakref.ref(self))
+        display(self._bundle(live=live), raw=True, display_id=self._display_id)
+
+    def _bundle(self, *, live: bool) -> dict[str, Any]:
+        png = self.canvas.picture(self.sentence())
+        bundle: dict[str, Any] = {
+            "text/plain": str(self),
+            "image/png": base64.b64encode(png).decode(),
+        }
+        if live:
+            bundle[VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        return bundle
+
+    def _show_error(self, error: BaseException) -> None:
+        self.words.value = (
+            f"<p role='alert' style='color:#B00020'><b>{type(error).__name__}</b>: "
+            f"{html.escape(str(error))}</p>"
+        )
+
+
+def someone_watches() -> bool:
+    """Whether this kernel belongs to a notebook in a browser or an editor."""
+    editors = {"JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD"}
+    return bool(editors & set(os.environ)) or "google.colab" in sys.modules
+
+
+def _cell_id() -> str | None:
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return None
+    return kernel.get_parent().get("metadata", {}).get("cellId")
+
+
+def _tree(widget: widgets.Widget) -> list[widgets.Widget]:
+    found = [widget]
+    for child in getattr(widget, "children", ()):
+        found += _tree(child)
+    return found
+
+
+def _freeze_if_alive(reference: weakref.ref[Panel]) -> None:
+    if (panel := reference()) is not None:
+        panel.freeze()
