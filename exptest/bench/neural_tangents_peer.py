@@ -24,6 +24,7 @@ def main() -> None:
     arguments = parser.parse_args()
     jax, nt = import_module("jax"), import_module("neural_tangents")
     stax = nt.stax
+    shape: tuple[int, ...]
     if arguments.model == "mlp":
         hidden = [stax.Dense(256), stax.Relu(), stax.Dense(256), stax.Relu()]
         layers, shape = [*hidden, stax.Dense(10)], (784,)

@@ -17,6 +17,8 @@ from exptest import _checks
 from exptest.linearized.arrays import as_matrix, loss_scale, matching
 
 NEGLIGIBLE = 1e-12
+# A diverging loss beyond this is reported as infinite.
+OVERFLOW = 1e150
 
 
 def expected_sgd_loss(
@@ -66,6 +68,9 @@ def expected_sgd_loss(
     curve = np.empty(_checks.at_least("steps", steps, 0, 100) + 1)
     for t in range(len(curve)):
         curve[t] = problem.loss(M)
+        if curve[t] > OVERFLOW:
+            curve[t + 1 :] = np.inf
+            break
         noise = problem.residual_power - 2 * problem.residual_sum(m)
         M = problem.transport(M, rate, c) + rate**2 * c * problem.spread(noise)
         m = m - rate * problem.eigenvalues[:, None] * m

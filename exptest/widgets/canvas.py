@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import threading
 from collections.abc import Iterable
 from functools import cache
@@ -15,7 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
-from exptest.plots.style import COLORS
+from exptest.plots.style import COLORS, project_style
 
 DPI = 100
 # Matplotlib's style, fonts and text layout are shared by all threads: one panel draws at a time.
@@ -33,7 +34,8 @@ class Canvas:
     """
 
     def __init__(self, width: int, height: int) -> None:
-        self.figure = Figure((width / DPI, height / DPI), dpi=DPI, layout="none")
+        self.figure = Figure((width / DPI, height / DPI), dpi=DPI)
+        self.figure.set_layout_engine("none")
         self.agg = FigureCanvasAgg(self.figure)
         self.image = Image(format="png", layout=Layout(width="100%", max_width=f"{width}px"))
         self.png = b""
@@ -65,19 +67,21 @@ class Canvas:
 
     def picture(self, caption: str = "") -> bytes:
         """Return the pixels as a PNG in full colour, a caption below."""
-        with DRAWING:
-            text = self.figure.text(
-                0.01, 0.012, caption, fontsize=10.5, va="bottom", color="#222222", wrap=True
-            )
-            self.agg.draw()
-            png = _encoded(self._pixels())
-            text.remove()
-        return png
+        with DRAWING, project_style():
+            pixels = self._pixels()
+            lines = textwrap.wrap(caption, pixels.width // 8)
+            below = Figure((pixels.width / DPI, 0.1 + 0.22 * len(lines)), dpi=DPI)
+            below.text(0.01, 0.95, "\n".join(lines), va="top", fontsize=11, color=COLORS["ink"])
+            strip = FigureCanvasAgg(below)
+            strip.draw()
+        words = _pillow(strip)
+        whole = Pillow.new("RGB", (pixels.width, pixels.height + words.height), "white")
+        whole.paste(pixels, (0, 0))
+        whole.paste(words, (0, pixels.height))
+        return _encoded(whole)
 
     def _pixels(self) -> Pillow.Image:
-        size = self.agg.get_width_height()
-        pixels = Pillow.frombuffer("RGBA", size, self.agg.buffer_rgba(), "raw", "RGBA", 0, 1)
-        return pixels.convert("RGB")
+        return _pillow(self.agg)
 
 
 @cache
@@ -93,6 +97,12 @@ def _palette() -> Pillow.Image:
     image = Pillow.new("P", (1, 1))
     image.putpalette(levels[:256].tobytes())
     return image
+
+
+def _pillow(agg: FigureCanvasAgg) -> Pillow.Image:
+    size = agg.get_width_height()
+    pixels = Pillow.frombuffer("RGBA", size, agg.buffer_rgba(), "raw", "RGBA", 0, 1)
+    return pixels.convert("RGB")
 
 
 def _encoded(image: Pillow.Image) -> bytes:

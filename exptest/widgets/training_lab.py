@@ -10,7 +10,6 @@ from time import perf_counter
 from typing import Any
 
 import ipywidgets as widgets
-from traitlets import TraitError, validate
 
 from exptest.plots.tuner import plot_run
 from exptest.record import Record
@@ -21,11 +20,11 @@ from exptest.widgets.panel import Panel
 from exptest.widgets.tasks import tasks
 from exptest.widgets.training_picture import RunPicture
 from exptest.widgets.training_run import OPTIMIZERS, Settings, WatchedRun
+from exptest.widgets.training_words import line, put, status, table, told
 
 FRAMES_PER_SECOND = 10
 DRAWING_SHARE = 0.3
 SPEEDS = {"slow": 60.0, "medium": 300.0, "fast": 1500.0, "full speed": float("inf")}
-ROWS = 6
 HEARTBEAT_MS, SILENCE_S = 1000, 15.0
 
 
@@ -57,7 +56,7 @@ class TrainingLab(Panel):
     start = log_slider(1.0, 0.01, 1000.0, "start, × η_max")
     seed = counter(0, 0, 99, "seed")
     speed = choice("medium", tuple(SPEEDS), "speed")
-    limit = counter(20_000, 100, 200_000, "steps at most", step=100)
+    limit = counter(20_000, 1, 200_000, "steps at most", step=100)
 
     def __init__(self, **state: Any) -> None:
         self._orders: deque[str] = deque()
@@ -173,19 +172,13 @@ class TrainingLab(Panel):
             self.heart,
         ]
 
-    @validate("limit")
-    def _whole(self, proposal: dict[str, Any]) -> int:
-        if proposal["value"] < 1:
-            raise TraitError(f"limit must be at least 1 step, got {proposal['value']}.")
-        return proposal["value"]
-
     def _changed(self, name: str) -> None:
         if name in {"speed", "limit"}:
             return
         used = tasks()[self.task].uses
         for shape in ("width", "depth"):
             self.controls[shape].disabled = shape not in used
-        self._say("Settings changed: Reset begins a run with them.")
+        put(self.words, told("Settings changed: Reset begins a run with them."))
 
     def refresh(self) -> None:
         """Ask for a new frame; returns at once."""
@@ -200,8 +193,10 @@ class TrainingLab(Panel):
         self.refresh()
 
     def _current(self) -> WatchedRun:
-        self.join() if self._mode == "pause" else None
-        assert self.run is not None
+        if self._mode == "pause":
+            self.join()
+        if self.run is None:
+            raise RuntimeError("the panel is closed and has made no run; make a new TrainingLab.")
         return self.run
 
     # -- on the thread -----------------------------------------------------------------------
@@ -261,6 +256,10 @@ class TrainingLab(Panel):
             if perf_counter() >= self._next_frame:
                 return
 
+    def _show_error(self, error: BaseException) -> None:
+        self._mode = "pause"
+        super()._show_error(error)
+
     def _hear(self, _: Any) -> None:
         self._heard = perf_counter()
 
@@ -269,28 +268,14 @@ class TrainingLab(Panel):
         return self._heard is not None and perf_counter() - self._heard > SILENCE_S
 
     def _report(self, run: WatchedRun) -> None:
-        tuner, filled = run.tuner, len(run.losses) - run.start
-        window = tuner.window or 0
-        parts = [
-            f"<b>{tuner.phase}</b>",
-            f"η = <b>{tuner.lr:.4g}</b>",
-            f"step {len(run.losses)}",
-            f"window {filled} of {window}",
-        ]
-        if run.measured is not None:
-            unit = " %" if run.task.metric == "accuracy" else ""
-            parts.append(f"test {run.task.metric.removeprefix('test ')} {run.measured:.3g}{unit}")
-        self.status.value = _line(" · ".join(parts))
-        self._say(self.sentence())
-        _set(self.table, _table(run))
-
-    def _say(self, sentence: str) -> None:
-        _set(self.words, f"<p role='status' style='font-size:115%'>{html.escape(sentence)}</p>")
+        put(self.status, status(run, self.limit))
+        put(self.words, told(self.sentence()))
+        put(self.table, table(run))
 
     def _export(self, kind: str) -> None:
         run = self.run
         if run is None or not run.losses:
-            self.exported.value = _line("Nothing to export yet: press Play first.")
+            self.exported.value = line("Nothing to export yet: press Play first.")
             return
         if kind == "code":
             self.exported.value = f"<pre>{html.escape(self.code())}</pre>"
@@ -298,30 +283,4 @@ class TrainingLab(Panel):
         stem = "-".join(run.settings.task.replace(":", "").replace(",", "").split())
         path = Path(f"exptest-{stem}-seed{run.settings.seed}.{kind}")
         written = self.to_csv(path) if kind == "csv" else self.save_figure(path)
-        self.exported.value = _line(f"Written: {html.escape(str(written.resolve()))}")
-
-
-def _line(text: str) -> str:
-    return f"<span style='font-size:110%'>{text}</span>"
-
-
-def _set(widget: widgets.HTML, value: str) -> None:
-    if widget.value != value:
-        widget.value = value
-
-
-def _table(run: WatchedRun) -> str:
-    rows = "".join(
-        f"<tr><td>{d.step}</td><td>{d.window}</td><td>{d.kind}</td>"
-        f"<td>{'–' if d.test is None else format(d.pvalue, '.2g')}</td>"
-        f"<td>{'keep' if d.accepted else 'shrink'}</td><td>{d.lr_after:.4g}</td></tr>"
-        for d in run.decisions[: -ROWS - 1 : -1]
-    )
-    if not rows:
-        return ""
-    head = "".join(f"<th>{h}</th>" for h in ("step", "window", "test", "p", "verdict", "η after"))
-    return (
-        "<table style='border-spacing:14px 1px;text-align:right'>"
-        f"<caption style='text-align:left'>the last of {len(run.decisions)} decisions</caption>"
-        f"<tr>{head}</tr>{rows}</table>"
-    )
+        self.exported.value = line(f"Written: {html.escape(str(written.resolve()))}")

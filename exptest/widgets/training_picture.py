@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -25,6 +26,8 @@ from exptest.widgets.training_run import WatchedRun
 ROOM = 1.6
 SHORTEST = 150
 COLUMNS = 1500
+# Of an earlier run, so many steps are shown before the present run gets there.
+GHOST = 1000
 
 
 class RunPicture:
@@ -39,7 +42,7 @@ class RunPicture:
         with project_style():
             axes = canvas.figure.subplots(3, 1, sharex=True, height_ratios=(3.2, 1.2, 1.2))
         self.axes: tuple[Axes, Axes, Axes] = tuple(axes)
-        canvas.figure.subplots_adjust(left=0.085, right=0.985, top=0.94, bottom=0.115, hspace=0.16)
+        canvas.figure.subplots_adjust(left=0.085, right=0.97, top=0.94, bottom=0.115, hspace=0.16)
         self._painted = 0
 
     def redraw(self, run: WatchedRun, ghost: Record | None) -> None:
@@ -58,9 +61,9 @@ class RunPicture:
             signal.set(title=run.settings.task, xlabel="")
             pvalues.set(xlabel="", ylabel="p")
             rates.set(ylabel="rate η")
-            longest = max(len(run.losses), len(ghost.losses) if ghost else 0)
-            signal.set_xlim(-0.5, max(ROOM * longest, SHORTEST))
-            _open_up(signal, np.array(run.losses))
+            other = ghost.losses[:GHOST] if ghost is not None else np.empty(0)
+            signal.set_xlim(-0.5, max(ROOM * len(run.losses), len(other), SHORTEST))
+            _open_up(signal, np.concatenate([other, run.losses]))
             self.canvas.figure.align_ylabels(self.axes)
             self.canvas.draw()
         self._painted = len(run.decisions)
@@ -153,12 +156,12 @@ class RunPicture:
             shown = np.where(curve[:length] < 1e6 * curve[0], curve[:length], np.nan)
             steps = start + np.arange(len(shown))
             signal.plot(steps, shown, color=COLORS["theory"], lw=2.2, zorder=4, label=label)
-        if run.predictions:
-            handles = signal.get_legend().legend_handles
-            signal.legend(handles=[*handles, signal.lines[-1]], loc="upper right", ncols=2)
+        if run.predictions and (legend := signal.get_legend()) is not None:
+            handles = [*legend.legend_handles, signal.lines[-1]]
+            signal.legend(handles=handles, loc="upper right", ncols=2)
 
 
-_STAIR = {"baseline": None, "color": COLORS["rate"], "linewidth": 2.5}
+_STAIR: dict[str, Any] = {"baseline": None, "color": COLORS["rate"], "linewidth": 2.5}
 
 
 def _signal(ax: Axes, losses: Sequence[float], start: int, end: int) -> list[Artist]:
@@ -188,5 +191,5 @@ def _open_up(ax: Axes, losses: np.ndarray) -> None:
 
 
 def _lay_under(signal: Axes, rates: Axes, ghost: Record) -> None:
-    signal.plot(ghost.losses, color=COLORS["theory"], lw=0.8, alpha=0.45)
-    rates.plot(ghost.lrs, color=COLORS["theory"], lw=2, ls="--", alpha=0.8)
+    signal.plot(ghost.losses, color=COLORS["muted"], lw=0.8, alpha=0.6)
+    rates.plot(ghost.lrs, color=COLORS["muted"], lw=2, ls="--", alpha=0.8)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam
 
 from exptest.data import Dataset
 from exptest.linearized import LossModel, expected_sgd_loss
@@ -17,7 +18,7 @@ from exptest.training import Batches, Training, default_max_lr
 from exptest.tuner import Tuner
 from exptest.widgets.tasks import Task, tasks
 
-OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, float]]] = {
+OPTIMIZERS: dict[str, tuple[type[SGD | Adam], dict[str, Any]]] = {
     "SGD": (SGD, {}),
     "SGD, momentum 0.9": (SGD, {"momentum": 0.9}),
     "Adam": (Adam, {}),

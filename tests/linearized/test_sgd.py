@@ -177,3 +177,9 @@ def test_bad_input_is_named(settings: dict, message: str) -> None:
 def test_there_is_no_floor_above_the_critical_rate() -> None:
     with pytest.raises(ValueError, match="the expected loss diverges; try less than"):
         noise_floor(X, Y, lr=50.0, batch_size=1)
+
+
+def test_a_diverging_loss_becomes_infinite_without_a_warning() -> None:
+    curve = expected_sgd_loss(X, Y, lr=50.0, batch_size=1, steps=500)
+    assert np.isinf(curve[-1])
+    assert not np.isnan(curve).any()
