@@ -2,8 +2,11 @@
 
 from exptest.plots.linearized import (
     plot_benchmark,
+    plot_forecasts,
     plot_gap,
+    plot_modes,
     plot_prediction,
+    plot_single_exponential,
 )
 from exptest.plots.statistics import (
     plot_fits,
@@ -27,8 +30,10 @@ __all__ = [
     "plot_benchmark",
     "plot_decision",
     "plot_fits",
+    "plot_forecasts",
     "plot_gap",
     "plot_learning_rate",
+    "plot_modes",
     "plot_null",
     "plot_prediction",
     "plot_pvalues",
@@ -36,6 +41,7 @@ __all__ = [
     "plot_required_windows",
     "plot_run",
     "plot_signal",
+    "plot_single_exponential",
     "plot_verdicts",
     "use_style",
 ]

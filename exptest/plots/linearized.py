@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 
+from exptest.linearized.shape import SingleExponential
 from exptest.plots.style import COLORS, axes_or_new, styled
 
 
@@ -20,6 +25,65 @@ def plot_prediction(measured: Any, predicted: Any, ax: Axes | None = None) -> Ax
     ax.plot(predicted, color=COLORS["ink"], linestyle="--", linewidth=1.5, label="predicted")
     ax.set(xlabel="training step", ylabel="training loss", yscale="log")
     ax.legend(loc="upper right")
+    return ax
+
+
+@styled
+def plot_modes(
+    times: Float[np.ndarray, " t"],
+    parts: Float[np.ndarray, "k t"],
+    eigenvalues: Float[np.ndarray, " k"],
+    floor: float,
+    ax: Axes | None = None,
+) -> Axes:
+    """Stack the losses that the modes carry on the floor: the slowest below, the fastest on top.
+
+    Args:
+        parts: a_k p_k², one row per mode, loss units.
+        eigenvalues: λ_k, descending, as the rows of ``parts``.
+    """
+    ax = axes_or_new(ax)
+    scale = ScalarMappable(LogNorm(eigenvalues[-1], eigenvalues[0]), colormaps["viridis_r"])
+    ground = np.full((1, len(times)), floor)
+    colors: list[Any] = ["#DDDDDD", *scale.to_rgba(eigenvalues[::-1])]
+    ax.stackplot(times, np.concatenate([ground, parts[::-1]]), colors=colors)
+    ax.plot(times, floor + parts.sum(0), color=COLORS["ink"], linewidth=2.0)
+    ax.annotate("L∞: what no step removes", (times[0], floor), xytext=(8, -8),
+                textcoords="offset points", va="top")  # fmt: skip
+    ax.set(xlabel="time τ = ηt", ylabel="loss", xscale="log", xlim=(times[0], times[-1]), ylim=0)
+    ax.figure.colorbar(scale, ax=ax, label="λ of the mode")
+    return ax
+
+
+@styled
+def plot_single_exponential(
+    times: Float[np.ndarray, " t"],
+    losses: Float[np.ndarray, " t"],
+    fit: SingleExponential,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a window of a loss curve with the nearest single exponential, the gap shaded."""
+    ax = axes_or_new(ax)
+    nearest = fit.predict(times)
+    ax.fill_between(times, losses, nearest, color=COLORS["line"], alpha=0.45, linewidth=0)
+    ax.plot(times, losses, color=COLORS["loss"], linewidth=2.5, label="loss")
+    ax.plot(times, nearest, "--", color=COLORS["exponential"], label="nearest a·exp(−bτ) + c")
+    ax.set(xlabel="time τ = ηt", ylabel="loss", title=f"{fit.deviation:.1%} of the fall away")
+    ax.legend(loc="upper right")
+    return ax
+
+
+@styled
+def plot_forecasts(
+    measured: Mapping[str, Any], predicted: Mapping[str, Any], ax: Axes | None = None
+) -> Axes:
+    """Draw several measured curves in colour and the prediction of each, dashed, over it."""
+    ax = axes_or_new(ax)
+    for name, curve in measured.items():
+        ax.plot(curve, linewidth=5, alpha=0.55, label=name)
+        ax.plot(predicted[name], color=COLORS["ink"], linestyle="--", linewidth=1.2)
+    ax.set(xlabel="training step", ylabel="training loss", yscale="log")
+    ax.legend(loc="upper right", title="trained; dashed: predicted")
     return ax
 
 
