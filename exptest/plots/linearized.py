@@ -48,7 +48,7 @@ def plot_modes(
     colors: list[Any] = ["#DDDDDD", *scale.to_rgba(eigenvalues[::-1])]
     ax.stackplot(times, np.concatenate([ground, parts[::-1]]), colors=colors)
     ax.plot(times, floor + parts.sum(0), color=COLORS["ink"], linewidth=2.0)
-    ax.annotate("L∞: what no step removes", (times[0], floor), xytext=(8, -8),
+    ax.annotate("$L_\\infty$: what no step removes", (times[0], floor), xytext=(8, -8),
                 textcoords="offset points", va="top")  # fmt: skip
     ax.set(xlabel="time τ = ηt", ylabel="loss", xscale="log", xlim=(times[0], times[-1]), ylim=0)
     ax.figure.colorbar(scale, ax=ax, label="λ of the mode")
@@ -81,6 +81,7 @@ def plot_forecasts(
     ax = axes_or_new(ax)
     for name, curve in measured.items():
         ax.plot(curve, linewidth=5, alpha=0.55, label=name)
+    for name in measured:
         ax.plot(predicted[name], color=COLORS["ink"], linestyle="--", linewidth=1.2)
     ax.set(xlabel="training step", ylabel="training loss", yscale="log")
     ax.legend(loc="upper right", title="trained; dashed: predicted")
