@@ -8,6 +8,7 @@ from exptest.plots.linearized import (
     plot_prediction,
     plot_single_exponential,
 )
+from exptest.plots.stability import plot_mode_losses, plot_paths, plot_sgd_runs
 from exptest.plots.statistics import (
     plot_fits,
     plot_null,
@@ -33,13 +34,16 @@ __all__ = [
     "plot_forecasts",
     "plot_gap",
     "plot_learning_rate",
+    "plot_mode_losses",
     "plot_modes",
     "plot_null",
+    "plot_paths",
     "plot_prediction",
     "plot_pvalues",
     "plot_rates",
     "plot_required_windows",
     "plot_run",
+    "plot_sgd_runs",
     "plot_signal",
     "plot_single_exponential",
     "plot_verdicts",

@@ -1,5 +1,6 @@
 """Live panels for JupyterLab: move a control, see the loss signal and the verdicts change."""
 
+from exptest.widgets.stability import StabilityExplorer
 from exptest.widgets.training_lab import TrainingLab
 
-__all__ = ["TrainingLab"]
+__all__ = ["StabilityExplorer", "TrainingLab"]
