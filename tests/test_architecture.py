@@ -23,8 +23,9 @@ FLOORS = [
     {"training"},
     {"experiments"},
     {"plots"},
+    {"saved_pictures"},
     {"widgets", "bench"},
-    {"lab", "saved_pictures"},
+    {"lab"},
     {"cli"},
 ]
 

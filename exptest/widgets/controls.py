@@ -9,8 +9,8 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-WIDTH = "330px"
-LABEL = {"description_width": "150px"}
+WIDTH = "310px"
+LABEL = {"description_width": "125px"}
 
 
 def slider(
@@ -66,11 +66,18 @@ def switch(default: bool, label: str) -> Any:
 def build(panel: traitlets.HasTraits) -> dict[str, widgets.Widget]:
     """Return the controls of ``panel``'s traits, by name, linked both ways."""
     controls = {}
-    for name in panel.trait_names(control=lambda control: control is not None):
+    for name in names(type(panel)):
         make = panel.trait_metadata(name, "control")
         controls[name] = make(value=getattr(panel, name))
         traitlets.link((panel, name), (controls[name], "value"))
     return controls
+
+
+def names(panel: type[traitlets.HasTraits]) -> list[str]:
+    """Return the names of the traits that have a control, in the order of their declaration."""
+    declared = [name for kind in reversed(panel.__mro__) for name in vars(kind)]
+    traits = panel.class_traits(control=lambda control: control is not None)
+    return [name for name in dict.fromkeys(declared) if name in traits]
 
 
 def button(label: str, icon: str, tooltip: str, *, style: str = "") -> widgets.Button:
@@ -83,5 +90,5 @@ def button(label: str, icon: str, tooltip: str, *, style: str = "") -> widgets.B
 
 def row(*children: widgets.Widget) -> widgets.Box:
     """Children side by side, in as many lines as it takes."""
-    layout = widgets.Layout(display="flex", flex_flow="row wrap", grid_gap="2px 18px", width="100%")
+    layout = widgets.Layout(display="flex", flex_flow="row wrap", grid_gap="2px 8px", width="100%")
     return widgets.Box(list(children), layout=layout)

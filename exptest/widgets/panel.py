@@ -14,11 +14,11 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
+from exptest.saved_pictures import MARK, VIEW
 from exptest.widgets import controls
 from exptest.widgets.canvas import Canvas
 from exptest.widgets.worker import Worker
 
-VIEW = "application/vnd.jupyter.widget-view+json"
 # The panel that each notebook cell shows; running the cell again closes it.
 _IN_CELL: weakref.WeakValueDictionary[str, Panel] = weakref.WeakValueDictionary()
 
@@ -40,7 +40,7 @@ class Panel(traitlets.HasTraits):
     size = (960, 480)
 
     def __init__(self, **state: Any) -> None:
-        known = self.trait_names(control=lambda control: control is not None)
+        known = controls.names(type(self))
         if unknown := sorted(set(state) - set(known)):
             raise TypeError(
                 f"{type(self).__name__} has no setting {unknown[0]!r}; try one of "
@@ -90,13 +90,9 @@ class Panel(traitlets.HasTraits):
     def freeze(self) -> None:
         """Stop, and put a plain picture where the panel was."""
         if not self._closed and self._displayed:
-            from IPython.display import display
-
             self.worker.stop()
             self.worker.join()
-            display(
-                self._bundle(live=False), raw=True, display_id=self._display_id, update=True
-            )  # fmt: skip
+            self._show(live=False, update=True)
         self.close()
 
     def close(self) -> None:
@@ -111,8 +107,6 @@ class Panel(traitlets.HasTraits):
         return f"{type(self).__name__}: {self.sentence()}"
 
     def _ipython_display_(self, **_: Any) -> None:
-        from IPython.display import display
-
         self.join()
         if cell := _cell_id():
             if (old := _IN_CELL.get(cell)) is not None and old is not self:
@@ -122,9 +116,11 @@ class Panel(traitlets.HasTraits):
         if live and not self._displayed:
             self._displayed = True
             atexit.register(_freeze_if_alive, weakref.ref(self))
-        display(self._bundle(live=live), raw=True, display_id=self._display_id)
+        self._show(live=live)
 
-    def _bundle(self, *, live: bool) -> dict[str, Any]:
+    def _show(self, *, live: bool, update: bool = False) -> None:
+        from IPython.display import display
+
         png = self.canvas.picture(self.sentence())
         bundle: dict[str, Any] = {
             "text/plain": str(self),
@@ -132,7 +128,9 @@ class Panel(traitlets.HasTraits):
         }
         if live:
             bundle[VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        return bundle
+        display(
+            bundle, metadata={MARK: "panel"}, raw=True, display_id=self._display_id, update=update
+        )
 
     def _show_error(self, error: BaseException) -> None:
         self.words.value = (

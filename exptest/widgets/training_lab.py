@@ -56,7 +56,7 @@ class TrainingLab(Panel):
     start = log_slider(1.0, 0.01, 1000.0, "start, × η_max")
     seed = counter(0, 0, 99, "seed")
     speed = choice("medium", tuple(SPEEDS), "speed")
-    limit = counter(20_000, 1, 200_000, "steps at most", step=100)
+    limit = counter(20_000, 100, 200_000, "steps at most", step=100)
 
     def __init__(self, **state: Any) -> None:
         self._orders: deque[str] = deque()
@@ -162,12 +162,13 @@ class TrainingLab(Panel):
         first = [self.buttons[name] for name in actions]
         last = [self.buttons[name] for name in exports]
         return [
-            controls.row(*first, self.lay_over, speed, *last, self._keep),
-            controls.row(*self.controls.values()),
+            controls.row(*first, self.lay_over, speed),
             self.status,
             self.canvas.image,
             self.words,
+            controls.row(*self.controls.values()),
             self.table,
+            controls.row(*last, self._keep),
             self.exported,
             self.heart,
         ]
