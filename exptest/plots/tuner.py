@@ -20,6 +20,9 @@ from exptest.record import Decision, Record, TestResult
 
 # Beyond this many windows, single fits are too narrow to see.
 MOST_FITS = 40
+# Beyond this many losses, dots run together; beyond twice as many as columns, so do lines.
+DENSE = 300
+COLUMNS = 1500
 
 
 @styled
@@ -45,14 +48,7 @@ def plot_signal(record: Record, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax, figsize=(10, 4.5))
     losses = np.where(np.isfinite(record.losses), record.losses, np.nan)
     shade_windows(ax, record.decisions)
-    dense = len(losses) > 300
-    ax.plot(
-        losses,
-        color=COLORS["loss"],
-        linewidth=0.7 if dense else 1.2,
-        alpha=0.65 if dense else 1.0,
-        marker="" if dense else ".",
-    )
+    draw_losses(ax, losses, dense=len(losses) > DENSE)
     if len(record.decisions) <= MOST_FITS:
         for decision in record.decisions:
             draw_fits(ax, decision.test, decision.start)
@@ -132,6 +128,20 @@ def shade_windows(ax: Axes, decisions: Sequence[Decision]) -> list[Artist]:
     for collection in (windows, borders):
         ax.add_collection(collection, autolim=False)
     return [windows, borders]
+
+
+def draw_losses(
+    ax: Axes, losses: Float[np.ndarray, " n"], start: int = 0, *, dense: bool
+) -> list[Line2D]:
+    """Draw losses from step ``start`` on; of very many, each pixel's least and largest."""
+    steps = start + np.arange(len(losses))
+    if (every := len(losses) // COLUMNS) > 1:
+        blocks = losses[: len(losses) // every * every].reshape(-1, every)
+        steps = steps[: blocks.size : every].repeat(2)
+        losses = np.column_stack([blocks.min(1), blocks.max(1)]).ravel()
+    if dense:
+        return ax.plot(steps, losses, color=COLORS["loss"], linewidth=0.7, alpha=0.65)
+    return ax.plot(steps, losses, color=COLORS["loss"], linewidth=1.2, marker=".")
 
 
 def mark_pvalues(ax: Axes, decisions: Sequence[Decision]) -> list[Artist]:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from exptest.plots.style import COLORS, project_style
 from exptest.plots.tuner import (
+    DENSE,
     MOST_FITS,
     draw_fits,
+    draw_losses,
     mark_pvalues,
     plot_learning_rate,
     plot_pvalues,
@@ -25,7 +28,6 @@ from exptest.widgets.training_run import WatchedRun
 
 ROOM = 1.6
 SHORTEST = 150
-COLUMNS = 1500
 # Of an earlier run, so many steps are shown before the present run gets there.
 GHOST = 1000
 
@@ -42,7 +44,7 @@ class RunPicture:
         with project_style():
             axes = canvas.figure.subplots(3, 1, sharex=True, height_ratios=(3.2, 1.2, 1.2))
         self.axes: tuple[Axes, Axes, Axes] = tuple(axes)
-        canvas.figure.subplots_adjust(left=0.085, right=0.97, top=0.94, bottom=0.115, hspace=0.16)
+        canvas.figure.subplots_adjust(left=0.085, right=0.97, top=0.94, bottom=0.1, hspace=0.16)
         self._painted = 0
 
     def redraw(self, run: WatchedRun, ghost: Record | None) -> None:
@@ -105,7 +107,7 @@ class RunPicture:
         """Paint windows that have ended, and keep them."""
         signal, pvalues, rates = self.axes
         artists = shade_windows(signal, new)
-        artists += _signal(signal, run.losses, self._from, run.start)
+        artists += self._losses(run, self._from, run.start)
         if len(run.decisions) <= MOST_FITS:
             for decision in new:
                 artists += draw_fits(signal, decision.test, decision.start)
@@ -121,6 +123,12 @@ class RunPicture:
             artist.remove()
         self._painted, self._from = len(run.decisions), run.start
 
+    def _losses(self, run: WatchedRun, start: int, end: int) -> list[Line2D]:
+        begin = max(start - 1, 0)
+        losses = np.array(run.losses[begin:end])
+        losses[~np.isfinite(losses)] = np.nan
+        return draw_losses(self.axes[0], losses, begin, dense=len(run.losses) > DENSE)
+
     def _moving(self, run: WatchedRun) -> list[Artist]:
         """The current window: its losses, its end, the fits and p as they stand."""
         signal, pvalues, rates = self.axes
@@ -133,7 +141,7 @@ class RunPicture:
             )
             for ax in self.axes:
                 artists.append(ax.axvline(end - 0.5, color=COLORS["muted"], lw=1.2, ls=":"))
-        artists += _signal(signal, run.losses, start, now)
+        artists += self._losses(run, start, now)
         test = run.provisional()
         artists += draw_fits(signal, test, start, alpha=0.75)
         if test is not None:
@@ -162,20 +170,6 @@ class RunPicture:
 
 
 _STAIR: dict[str, Any] = {"baseline": None, "color": COLORS["rate"], "linewidth": 2.5}
-
-
-def _signal(ax: Axes, losses: Sequence[float], start: int, end: int) -> list[Artist]:
-    """The losses from ``start`` to ``end``; of a long window each pixel's least and largest."""
-    begin = max(start - 1, 0)
-    y, x = np.array(losses[begin:end]), np.arange(begin, end)
-    if len(y) > 2 * COLUMNS:
-        every = len(y) // COLUMNS
-        cut = len(y) // every * every
-        blocks = np.where(np.isfinite(y[:cut]), y[:cut], np.nan).reshape(-1, every)
-        x = x[:cut:every].repeat(2)
-        y = np.column_stack([blocks.min(1), blocks.max(1)]).ravel()
-    lines = ax.plot(x, y, color=COLORS["loss"], lw=0.8, alpha=0.75)
-    return list(lines)
 
 
 def _open_up(ax: Axes, losses: np.ndarray) -> None:

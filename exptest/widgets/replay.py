@@ -1,0 +1,157 @@
+"""ReplayLab: the decisions that ExpTest would have taken on a curve of one's own."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+import ipywidgets as widgets
+import numpy as np
+import traitlets
+from jaxtyping import Float
+
+from exptest.plots.tuner import plot_decision, plot_learning_rate, plot_signal
+from exptest.record import Record
+from exptest.recorded import read_losses, replay
+from exptest.widgets import controls
+from exptest.widgets.controls import choice, counter, log_slider, slider
+from exptest.widgets.explorer import Explorer
+
+
+class ReplayLab(Explorer):
+    """Upload or paste a loss curve and step through the decisions.
+
+    Args:
+        losses: list, array, Series, tensor or CSV path, as for `exptest.replay`; an example if
+            None.
+        column: the CSV's column of losses, if it has several.
+
+    Raises:
+        ValueError, TypeError, FileNotFoundError: as `exptest.replay`.
+
+    >>> lab = ReplayLab([0.5**t for t in range(40)], max_lr=0.5)
+    >>> lab.join()
+    >>> lab.sentence().partition(" (")[0]
+    'step 31: keep η = 0.5, because the last 32 losses decay exponentially'
+    >>> lab.close()
+    """
+
+    title = "Replay"
+    size = (960, 480)
+    margins: ClassVar[dict[str, float]] = {
+        "left": 0.075, "right": 0.98, "bottom": 0.115, "top": 0.93, "wspace": 0.2, "hspace": 0.12,
+    }  # fmt: skip
+
+    max_lr = log_slider(0.1, 1e-5, 10.0, "start rate η_max")
+    alpha = slider(0.05, 0.001, 0.5, "level α", step=0.001, form=".3f")
+    beta = slider(0.33, 0.05, 0.95, "factor β")
+    method = choice("calibrated", ("calibrated", "paper"), "method")
+    path_ratio = slider(1.0, 1.0, 20.0, "path ratio ρ", step=0.1)
+    shown = counter(1, 1, 1000, "decision")
+
+    losses = traitlets.Instance(np.ndarray)
+
+    def __init__(self, losses: Any = None, *, column: str | None = None, **state: Any) -> None:
+        curve = example() if losses is None else read_losses(losses, column=column)
+        self.set_trait("losses", curve)
+        super().__init__(**state)
+        self.observe(lambda _: self.refresh(), "losses")
+
+    def step(self, by: int = 1) -> None:
+        """Show the next decision, or one further back."""
+        last = 1 if self.result is None else max(len(self.result.decisions), 1)
+        self.shown = min(max(self.shown + by, 1), last)
+
+    def compute(self) -> Record:
+        """Run the tuner over the curve."""
+        return replay(
+            self.losses,
+            self.max_lr,
+            path_ratio=self.path_ratio if self.path_ratio > 1 else None,
+            alpha=self.alpha,
+            beta=self.beta,
+            method=self.method,
+        )
+
+    def draw(self, result: Record) -> None:
+        """The whole curve and its rates on the left, one decision on the right."""
+        grid = self.canvas.figure.add_gridspec(2, 2, height_ratios=(3, 1), width_ratios=(1.35, 1))
+        rates = self.canvas.figure.add_subplot(grid[1, 0])
+        signal = self.canvas.figure.add_subplot(grid[0, 0], sharex=rates)
+        plot_signal(result, signal)
+        plot_learning_rate(result, rates)
+        signal.set(xlabel="", title=f"{len(result.decisions)} decisions")
+        signal.tick_params(labelbottom=False)
+        rates.set_ylabel("rate η")
+        if (decision := self._selected(result)) is not None:
+            close_up = plot_decision(
+                decision, self.losses, self.canvas.figure.add_subplot(grid[:, 1])
+            )
+            close_up.set_ylabel("")
+            signal.axvline(decision.step, color="black", linewidth=1, linestyle=":")
+
+    def explain(self, result: Record) -> str:
+        """Return why the selected decision was taken."""
+        if (decision := self._selected(result)) is not None:
+            return decision.reason
+        return (
+            f"{len(self.losses)} losses do not fill the first window at η = {self.max_lr:.3g}: "
+            "raise η_max, or bring a longer curve."
+        )
+
+    def _selected(self, result: Record) -> Any:
+        decisions = result.decisions
+        return decisions[min(self.shown, len(decisions)) - 1] if decisions else None
+
+    # -- bringing a curve --------------------------------------------------------------------
+
+    def paste(self, text: str) -> None:
+        """Take the numbers in ``text``, separated by anything."""
+        self.losses = read_losses([float(part) for part in re.split(r"[^\w.+-]+", text) if part])
+
+    def upload(self, content: bytes, *, column: str | None = None) -> None:
+        """Take the losses in the CSV file ``content``."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "uploaded.csv"
+            file.write_bytes(content)
+            self.losses = read_losses(file, column=column)
+
+    def _children(self) -> list[widgets.Widget]:
+        self.uploader = widgets.FileUpload(accept=".csv,.txt", description="Upload CSV")
+        self.pasted = widgets.Textarea(
+            placeholder="or paste losses: 2.30, 1.87, 1.52, …",
+            layout=widgets.Layout(width="420px", height="32px"),
+        )
+        take = controls.button("Use pasted", "check", "replay the pasted losses")
+        back = controls.button("Previous", "step-backward", "the decision before")
+        on = controls.button("Next", "step-forward", "the next decision", style="primary")
+        self.uploader.observe(self._uploaded, "value")
+        take.on_click(lambda _: self._guarded(lambda: self.paste(self.pasted.value)))
+        back.on_click(lambda _: self.step(-1))
+        on.on_click(lambda _: self.step())
+        return [
+            controls.row(self.uploader, self.pasted, take),
+            controls.row(*self.controls.values()),
+            controls.row(back, on, self._keep),
+            self.canvas.image,
+            self.words,
+        ]
+
+    def _uploaded(self, change: dict[str, Any]) -> None:
+        if change["new"]:
+            self._guarded(lambda: self.upload(bytes(change["new"][0]["content"])))
+
+    def _guarded(self, act: Any) -> None:
+        """Show what is wrong with a curve; the one before stays."""
+        try:
+            act()
+        except (ValueError, TypeError, OSError) as error:
+            self._show_error(error)
+
+
+def example() -> Float[np.ndarray, " steps"]:
+    """A noisy decay that comes to rest: 800 losses."""
+    noise = np.random.default_rng(1).standard_normal(800)
+    return 0.5 + 1.5 * np.exp(-np.arange(800) / 40) + 0.03 * noise
