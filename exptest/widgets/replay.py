@@ -90,6 +90,7 @@ class ReplayLab(Explorer):
                 decision, self.losses, self.canvas.figure.add_subplot(grid[:, 1])
             )
             close_up.set_ylabel("")
+            close_up.title.set_fontsize(11)
             signal.axvline(decision.step, color="black", linewidth=1, linestyle=":")
 
     def explain(self, result: Record) -> str:

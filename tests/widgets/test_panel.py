@@ -1,0 +1,190 @@
+"""What all panels share: one thread that ends, a picture, an error that is not lost."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import traitlets
+from PIL import Image
+
+from exptest.widgets.controls import counter, slider
+from exptest.widgets.explorer import Explorer
+from exptest.widgets.worker import Worker
+
+
+class Doubler(Explorer):
+    """Twice a number; it fails at 13."""
+
+    number = slider(1.0, 0.0, 20.0, "number")
+    color = counter(0, 0, 3, "color")
+    pause = 0.0
+    computed = 0
+
+    def compute(self) -> float:
+        self.computed += 1
+        if self.number == 13:
+            raise ArithmeticError("thirteen is unlucky")
+        time.sleep(self.pause)
+        return 2 * self.number
+
+    def draw(self, result: float) -> None:
+        self.canvas.figure.subplots().plot([0, result])
+
+    def explain(self, result: float) -> str:
+        return f"twice {self.number:g} is {result:g}"
+
+
+@pytest.fixture
+def doubler() -> Iterator[Doubler]:
+    panel = Doubler()
+    yield panel
+    panel.close()
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("exptest")]
+
+
+def test_a_setting_from_python_and_a_moved_control_are_the_same(doubler: Doubler) -> None:
+    doubler.number = 4.0
+    doubler.join()
+    assert doubler.sentence() == "twice 4 is 8"
+    assert doubler.controls["number"].value == 4.0
+    doubler.controls["number"].value = 5.0
+    doubler.join()
+    assert doubler.sentence() == "twice 5 is 10"
+    assert "twice 5 is 10" in doubler.words.value
+
+
+def test_controls_stand_in_the_order_of_their_declaration(doubler: Doubler) -> None:
+    assert list(doubler.controls) == ["number", "color"]
+    assert [control.description for control in doubler.controls.values()] == ["number", "color"]
+
+
+def test_the_picture_changes_with_the_setting(doubler: Doubler) -> None:
+    doubler.join()
+    before = doubler.canvas.png
+    doubler.number = 9.0
+    doubler.join()
+    assert doubler.canvas.png != before
+    assert bytes(doubler.canvas.image.value) == doubler.canvas.png
+
+
+def test_of_many_changes_in_a_row_only_the_last_is_drawn(doubler: Doubler) -> None:
+    doubler.join()
+    doubler.pause, done = 0.05, doubler.computed
+    for number in range(1, 13):
+        doubler.number = float(number)
+    doubler.join()
+    assert doubler.sentence() == "twice 12 is 24"
+    assert doubler.computed - done <= 3
+
+
+def test_no_thread_is_left_when_nothing_is_to_do(doubler: Doubler) -> None:
+    doubler.join()
+    assert threads() == []
+    assert not doubler.worker.alive
+
+
+def test_an_error_is_shown_and_raised_by_join_and_the_panel_lives_on(doubler: Doubler) -> None:
+    doubler.number = 13.0
+    with pytest.raises(ArithmeticError, match="unlucky"):
+        doubler.join()
+    assert "thirteen is unlucky" in doubler.words.value
+    doubler.number = 3.0
+    doubler.join()
+    assert doubler.sentence() == "twice 3 is 6"
+
+
+def test_a_closed_panel_starts_no_thread(doubler: Doubler) -> None:
+    doubler.join()
+    doubler.close()
+    doubler.close()
+    doubler.number = 7.0
+    assert threads() == []
+
+
+def test_bad_settings_are_named() -> None:
+    with pytest.raises(
+        TypeError, match="Doubler has no setting 'nubmer'; try one of color, number"
+    ):
+        Doubler(nubmer=1.0)
+    with pytest.raises(traitlets.TraitError, match="number"):
+        Doubler(number=99.0)
+
+
+def shown(panel: Doubler, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict, dict]]:
+    import IPython.display
+
+    calls: list[tuple[dict, dict]] = []
+
+    def record(bundle: dict, **more: Any) -> None:
+        calls.append((bundle, more))
+
+    monkeypatch.setattr(IPython.display, "display", record)
+    panel._ipython_display_()
+    return calls
+
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def test_where_nobody_can_press_a_button_a_panel_is_its_picture(
+    doubler: Doubler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    ((bundle, _),) = shown(doubler, monkeypatch)
+    assert set(bundle) == {"text/plain", "image/png"}
+    assert bundle["text/plain"] == "Doubler: twice 1 is 2"
+    picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert picture.width == Doubler.size[0]
+
+
+def test_a_live_panel_freezes_into_its_picture(
+    doubler: Doubler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
+    calls = shown(doubler, monkeypatch)
+    model = doubler.box.model_id
+    doubler.freeze()
+    (live, first), (frozen, last) = calls
+    assert live[VIEW]["model_id"] == model
+    assert VIEW not in frozen
+    assert frozen["image/png"]
+    assert last["update"]
+    assert last["display_id"] == first["display_id"]
+    doubler.number = 2.0
+    assert threads() == []
+
+
+def test_a_request_during_the_last_call_is_not_lost() -> None:
+    calls: list[int] = []
+
+    def work() -> bool:
+        calls.append(1)
+        if len(calls) < 50:
+            worker.wake()
+        return False
+
+    worker = Worker(work, lambda error: None, "exptest test")
+    worker.wake()
+    deadline = time.monotonic() + 5
+    while len(calls) < 50 and time.monotonic() < deadline:
+        worker.join(5)
+    assert len(calls) == 50
+
+
+def test_joining_something_endless_says_so() -> None:
+    worker = Worker(lambda: time.sleep(0.01) or True, lambda error: None, "exptest endless")
+    worker.wake()
+    with pytest.raises(TimeoutError, match="exptest endless is still at work after 0.05 s"):
+        worker.join(0.05)
+    worker.stop()
+    worker.join(5)
+    assert not worker.alive
