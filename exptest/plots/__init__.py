@@ -8,6 +8,7 @@ from exptest.plots.linearized import (
     plot_prediction,
     plot_single_exponential,
 )
+from exptest.plots.network import plot_movement, plot_spectra
 from exptest.plots.stability import plot_mode_losses, plot_paths, plot_sgd_runs
 from exptest.plots.statistics import (
     plot_fits,
@@ -36,6 +37,7 @@ __all__ = [
     "plot_learning_rate",
     "plot_mode_losses",
     "plot_modes",
+    "plot_movement",
     "plot_null",
     "plot_paths",
     "plot_prediction",
@@ -46,6 +48,7 @@ __all__ = [
     "plot_sgd_runs",
     "plot_signal",
     "plot_single_exponential",
+    "plot_spectra",
     "plot_verdicts",
     "use_style",
 ]

@@ -112,6 +112,7 @@ def plot_sgd_runs(
 
 def _dress(ax: Axes, length: int) -> None:
     ax.set(xlabel="step", ylabel="loss above its minimum", yscale="log", xlim=(0, length - 1))
+    ax.minorticks_off()
     _name_above(ax)
 
 

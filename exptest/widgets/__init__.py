@@ -1,7 +1,8 @@
 """Live panels for JupyterLab: move a control, see the loss signal and the verdicts change."""
 
+from exptest.widgets.network import NetworkExplorer
 from exptest.widgets.replay import ReplayLab
 from exptest.widgets.stability import StabilityExplorer
 from exptest.widgets.training_lab import TrainingLab
 
-__all__ = ["ReplayLab", "StabilityExplorer", "TrainingLab"]
+__all__ = ["NetworkExplorer", "ReplayLab", "StabilityExplorer", "TrainingLab"]

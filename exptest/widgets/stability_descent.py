@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,6 +14,7 @@ from exptest.linearized import (
     mean_square_critical_rate,
     noise_floor,
 )
+from exptest.widgets.wording import plain
 
 N, NOISE, ANGLE = 64, 0.3, np.pi / 6
 BEST = np.array([1.0, 0.5])
@@ -22,7 +22,6 @@ BEST = np.array([1.0, 0.5])
 OFF = np.array([1.3, -2.4])
 RUNS = 24
 SURE = 1e-9
-SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,8 @@ class FullBatchRun:
         heavy = f", momentum {self.momentum:.2f} (stable below {self.stable:.2f})"
         return (
             f"η = {self.multiple:.2f} × 2/λ_max{heavy if self.momentum else ''}: {modes}; "
-            f"after {len(self.path) - 1} steps the loss is {_plain(self.measured[:, -1].sum())} "
-            f"above its minimum (predicted {_plain(self.predicted[:, -1].sum())})."
+            f"after {len(self.path) - 1} steps the loss is {plain(self.measured[:, -1].sum())} "
+            f"above its minimum (predicted {plain(self.predicted[:, -1].sum())})."
         )
 
     def __str__(self) -> str:
@@ -147,7 +146,7 @@ class FullBatchRun:
         b = 1 + μ - ηλ
         size = np.abs(np.roots([1.0, -b, μ])).max()
         if size > 1 + SURE:
-            return f"grows {_plain(size**2)}-fold at every step", ""
+            return f"grows {plain(size**2)}-fold at every step", ""
         if size > 1 - SURE:
             return "jumps from side to side for ever", ""
         if b * b < 4 * μ:
@@ -204,12 +203,12 @@ class MiniBatchRuns:
         if self.floor is None:
             fate = "the expected loss grows without bound"
         else:
-            fate = f"the expected loss tends to {_plain(self.floor)} above its minimum"
+            fate = f"the expected loss tends to {plain(self.floor)} above its minimum"
         return (
             f"η = {self.multiple:.2f} × 2/λ_max, batches of {self.batch_size}; the mean-square "
             f"critical rate is {self.critical:.2f} × 2/λ_max: {fate}; after {steps} steps it is "
-            f"{_plain(self.expected[-1])}, the mean of {len(last)} runs {_plain(last.mean())}, "
-            f"their median {_plain(np.median(last))}."
+            f"{plain(self.expected[-1])}, the mean of {len(last)} runs {plain(last.mean())}, "
+            f"their median {plain(np.median(last))}."
         )
 
     def __str__(self) -> str:
@@ -223,13 +222,3 @@ def _floor(problem: TwoModes, lr: float, batch_size: int) -> float | None:
     except ValueError:  # not below the critical rate
         return None
     return max(floor - problem.model.floor, 0.0)
-
-
-def _plain(number: Any) -> str:
-    """Two or three digits; very large and very small numbers as powers of ten."""
-    if number == 0 or 1e-3 <= number < 1e3:
-        return f"{number:.3g}" if number >= 1 else f"{number:.2g}"
-    if not np.isfinite(number):
-        return "beyond 10¹⁵⁰"
-    mantissa, exponent = f"{number:.1e}".split("e")
-    return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPT)}"
