@@ -10,16 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="/usr/bin/chromium is not installed"),
-]
 
 
 @pytest.fixture
@@ -47,18 +40,14 @@ def address(tmp_path: Path) -> Iterator[str]:
         lab.wait(timeout=30)
 
 
-def test_lab_opens_the_first_notebook(address: str, tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_lab_opens_the_first_notebook(address: str, browser: Any, tmp_path: Path) -> None:
     assert "00-start-here.ipynb" in address
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(address)
-        page.get_by_role("heading", name="Start here: train without choosing").wait_for()
-        picture = page.locator(".jp-OutputArea-output img").first
-        picture.wait_for()
-        picture.scroll_into_view_if_needed()
-        page.screenshot(path=os.environ.get("EXPTEST_SHOT", tmp_path / "lab.png"))
-        assert picture.evaluate("image => image.naturalWidth") > 500
-        browser.close()
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(address)
+    page.get_by_role("heading", name="Start here: train without choosing").wait_for()
+    picture = page.locator(".jp-OutputArea-output img").first
+    picture.wait_for()
+    picture.scroll_into_view_if_needed()
+    page.screenshot(path=os.environ.get("EXPTEST_SHOT", tmp_path / "lab.png"))
+    assert picture.evaluate("image => image.naturalWidth") > 500
+    page.close()

@@ -2,23 +2,131 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+import pytest
+
+from exptest.bench.jupyter_page import Lab
 from tests.browser.conftest import Opened
 
 CELL = "from exptest.widgets import TrainingLab\nlab = TrainingLab()\nlab"
+STATUS = ".widget-html:has-text('step')"
 
 
-def test_play_pause_step_and_reset(opened: Opened) -> None:
+def picture(lab: Lab) -> str:
+    return lab.page.locator(".widget-image").first.get_attribute("src") or ""
+
+
+def changed(lab: Lab, before: str) -> None:
+    lab.page.wait_for_function(
+        "src => document.querySelector('.widget-image').src !== src", arg=before
+    )
+
+
+def steps(lab: Lab) -> int:
+    found = re.search(r"step (\d+)", lab.page.locator(STATUS).first.inner_text())
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.parametrize(("width", "height"), [(1400, 1000), (1024, 768)])
+def test_play_pause_step_reset(
+    opened: Opened, shoot: Callable[[str], None], width: int, height: int
+) -> None:
+    lab = opened(CELL, width=width, height=height)
+    lab.page.locator(".widget-image").wait_for()
+    shoot(f"training-lab-{width}-ready")
+    first = picture(lab)
+    lab.press("Play")
+    changed(lab, first)
+    lab.page.get_by_text("still decreasing").first.wait_for()
+    lab.press("Pause")
+    lab.page.wait_for_timeout(400)
+    shoot(f"training-lab-{width}-paused")
+    resting, done = picture(lab), steps(lab)
+    lab.page.wait_for_timeout(600)
+    assert picture(lab) == resting
+    lab.press("Step one window")
+    changed(lab, resting)
+    lab.page.wait_for_function(f"() => document.body.innerText.match(/step (\\d+)/)[1] > {done}")
+    lab.page.get_by_text(re.compile("decisions, newest first")).wait_for()
+    lab.page.locator("table").first.scroll_into_view_if_needed()
+    shoot(f"training-lab-{width}-stepped")
+    lab.press("Reset")
+    lab.page.wait_for_function("() => document.body.innerText.includes('step 0')")
+    assert lab.ask("lab.join(); print(len(lab.run.losses))").strip() == "0"
+
+
+def test_controls_move_by_keyboard_and_take_effect_with_reset(opened: Opened) -> None:
     lab = opened(CELL)
-    page = lab.page
-    picture, status = page.locator(".widget-image"), page.locator(".widget-html").first
-    picture.wait_for()
-    lab.shoot("training-lab-ready")
-    first = picture.get_attribute("src")
-    page.get_by_role("button", name="Play").click()
-    page.wait_for_function("src => document.querySelector('.widget-image').src !== src", arg=first)
-    page.get_by_text("tuning").wait_for()
-    lab.shoot("training-lab-playing")
-    page.get_by_role("button", name="Pause").click()
-    page.wait_for_timeout(500)
-    lab.shoot("training-lab-paused")
-    print(status.inner_text())
+    slider = lab.page.locator(".widget-slider:has-text('seed') .noUi-handle")
+    slider.focus()
+    slider.press("ArrowRight")
+    lab.page.get_by_text("Reset begins a run with them").wait_for()
+    lab.press("Reset")
+    lab.page.get_by_text("press Play").wait_for()
+    assert lab.ask("lab.join(); print(lab.run.settings.seed)").strip() == "1"
+
+
+def test_the_code_is_shown(opened: Opened) -> None:
+    lab = opened(CELL)
+    lab.press("Step one window")
+    lab.page.get_by_text("1 of 1 decisions").wait_for()
+    lab.press("Code")
+    lab.page.get_by_text("history = fit(").wait_for()
+
+
+def test_a_kept_picture_is_there_after_reopening(
+    opened: Opened, shoot: Callable[[str], None]
+) -> None:
+    lab = opened(CELL + "\n")
+    lab.press("Step one window")
+    lab.page.get_by_text("1 of 1 decisions").wait_for()
+    lab.press("Keep picture")
+    image = lab.page.locator(".jp-OutputArea-output img[src^='data:image/png']")
+    image.wait_for()
+    assert lab.page.get_by_role("button", name="Play").count() == 0
+    alive = (
+        "import threading; print([t.name for t in threading.enumerate() if 'exptest' in t.name])"
+    )
+    assert lab.ask(alive).strip() == "[]"
+    reopen(lab)
+    image.wait_for()
+    assert image.evaluate("image => image.naturalWidth") > 900
+    shoot("training-lab-reopened")
+
+
+def test_a_live_panel_that_was_saved_reopens_as_its_picture(opened: Opened) -> None:
+    lab = opened(CELL)
+    lab.page.locator(".widget-image").wait_for()
+    reopen(lab)
+    lab.page.locator(".jp-OutputArea-output img[src^='data:image/png']").wait_for()
+    assert "Error displaying widget" not in lab.page.inner_text("body")
+
+
+def test_running_the_cell_again_closes_the_panel_before(opened: Opened) -> None:
+    lab = opened(CELL)
+    lab.press("Play")
+    lab.ask("first = lab")
+    lab.run_all()
+    lab.page.locator(".widget-image").wait_for()
+    lab.page.wait_for_timeout(500)
+    assert lab.ask("print(first is lab, first.worker.alive)").strip() == "False False"
+
+
+def test_a_closed_browser_ends_the_thread(opened: Opened, browser: object) -> None:
+    lab = opened(CELL)
+    lab.ask("lab.limit = 200_000; lab.speed = 'slow'")
+    lab.press("Play")
+    lab.page.wait_for_timeout(2500)
+    assert lab.ask("print(lab._heard is not None)").strip() == "True"
+
+
+def reopen(lab: Lab) -> None:
+    """Save, end the kernel, open again."""
+    lab.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    path = lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
+    lab.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
+    lab.page.wait_for_timeout(500)
+    lab.open(path)

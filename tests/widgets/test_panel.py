@@ -111,9 +111,7 @@ def test_a_closed_panel_starts_no_thread(doubler: Doubler) -> None:
 
 
 def test_bad_settings_are_named() -> None:
-    with pytest.raises(
-        TypeError, match="Doubler has no setting 'nubmer'; try one of color, number"
-    ):
+    with pytest.raises(TypeError, match="no setting 'nubmer'; try one of color, number"):
         Doubler(nubmer=1.0)
     with pytest.raises(traitlets.TraitError, match="number"):
         Doubler(number=99.0)
@@ -183,7 +181,7 @@ def test_a_request_during_the_last_call_is_not_lost() -> None:
 def test_joining_something_endless_says_so() -> None:
     worker = Worker(lambda: time.sleep(0.01) or True, lambda error: None, "exptest endless")
     worker.wake()
-    with pytest.raises(TimeoutError, match="exptest endless is still at work after 0.05 s"):
+    with pytest.raises(TimeoutError, match="exptest endless is still at work"):
         worker.join(0.05)
     worker.stop()
     worker.join(5)
