@@ -63,9 +63,12 @@ def wide_network(
     sizes = [_checks.at_least("features", features, 1, 10)]
     sizes += [_checks.at_least("width", width, 1, 128)] * _checks.at_least("depth", depth, 1, 1)
     sizes += [_checks.at_least("outputs", outputs, 1, 1)]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers: list[nn.Module] = []
+    layers: list[nn.Module] = []
+    with torch.device("meta"):  # nothing is drawn yet
         for fan_in, fan_out in pairwise(sizes):
             layers += [ScaledLinear(fan_in, fan_out, bias=False), activation()]
-    return nn.Sequential(*layers[:-1])
+    network = nn.Sequential(*layers[:-1]).to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(seed)
+    for weight in network.parameters():
+        nn.init.normal_(weight, generator=generator)
+    return network

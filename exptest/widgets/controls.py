@@ -55,6 +55,15 @@ def choice(default: Any, options: Sequence[Any], label: str) -> Any:
     return traitlets.Enum(list(options), default).tag(control=make)
 
 
+def stops(default: Any, options: Sequence[Any], label: str) -> Any:
+    """One of several, in order, on a slider."""
+    make = partial(
+        widgets.SelectionSlider, options=[(str(option), option) for option in options],
+        description=label, style=LABEL, layout=widgets.Layout(width=WIDTH),
+    )  # fmt: skip
+    return traitlets.Enum(list(options), default).tag(control=make)
+
+
 def switch(default: bool, label: str) -> Any:
     """On or off."""
     make = partial(

@@ -8,7 +8,7 @@ import numpy as np
 
 from exptest.plots.linearized import plot_prediction
 from exptest.plots.network import plot_movement, plot_spectra
-from exptest.widgets.controls import choice, counter, slider
+from exptest.widgets.controls import choice, counter, slider, stops
 from exptest.widgets.explorer import Explorer
 from exptest.widgets.network_race import ACTIVATIONS, EXAMPLES, Race
 
@@ -37,7 +37,7 @@ class NetworkExplorer(Explorer):
     title = "The network and its tangent"
     size = (1080, 430)
 
-    width = choice(64, WIDTHS, "width (hidden units)")
+    width = stops(64, WIDTHS, "width (hidden units)")
     multiple = slider(0.5, 0.1, 2.5, "η as part of critical", step=0.05)
     steps = counter(100, 20, 200, "steps", step=10)
     activation = choice("tanh", tuple(ACTIVATIONS), "activation")
