@@ -16,6 +16,8 @@ BENCHMARKS = {
     "overhead": "cost of ExpTest per training step",
     "statistics": "the tests: time, size and power beside the paper's procedure",
     "linearized": "kernels, spectra and predicted curves beside other libraries",
+    "widgets": "TrainingLab in a browser: frames, cost, latency",
+    "film": "the animation at the top of the README",
 }
 
 EPILOG = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -133,15 +134,23 @@ def shade_windows(ax: Axes, decisions: Sequence[Decision]) -> list[Artist]:
 def draw_losses(
     ax: Axes, losses: Float[np.ndarray, " n"], start: int = 0, *, dense: bool
 ) -> list[Line2D]:
-    """Draw losses from step ``start`` on; of very many, each pixel's least and largest."""
-    steps = start + np.arange(len(losses))
+    """Draw losses from step ``start`` on, as a line or as dots joined by one."""
+    style: dict[str, Any] = (
+        {"linewidth": 0.7, "alpha": 0.65} if dense else {"linewidth": 1.2, "marker": "."}
+    )
+    return ax.plot(*outline(losses, start), color=COLORS["loss"], **style)
+
+
+def outline(
+    losses: Float[np.ndarray, " n"], start: int = 0
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """Return (steps, losses) to draw: of very many losses, each pixel's least and largest."""
+    steps = np.arange(start, start + len(losses), dtype=np.float64)
     if (every := len(losses) // COLUMNS) > 1:
         blocks = losses[: len(losses) // every * every].reshape(-1, every)
         steps = steps[: blocks.size : every].repeat(2)
         losses = np.column_stack([blocks.min(1), blocks.max(1)]).ravel()
-    if dense:
-        return ax.plot(steps, losses, color=COLORS["loss"], linewidth=0.7, alpha=0.65)
-    return ax.plot(steps, losses, color=COLORS["loss"], linewidth=1.2, marker=".")
+    return steps, losses
 
 
 def mark_pvalues(ax: Axes, decisions: Sequence[Decision]) -> list[Artist]:

@@ -16,13 +16,14 @@ from exptest.record import Record
 from exptest.widgets import controls
 from exptest.widgets.canvas import DRAWING
 from exptest.widgets.controls import choice, counter, log_slider, slider
+from exptest.widgets.openmp import release_idle_team
 from exptest.widgets.panel import Panel
 from exptest.widgets.tasks import tasks
 from exptest.widgets.training_picture import RunPicture
 from exptest.widgets.training_run import OPTIMIZERS, Settings, WatchedRun
 from exptest.widgets.training_words import line, put, status, table, told
 
-FRAMES_PER_SECOND = 10
+FRAMES_PER_SECOND = 11
 DRAWING_SHARE = 0.3
 SPEEDS = {"slow": 60.0, "medium": 300.0, "fast": 1500.0, "full speed": float("inf")}
 HEARTBEAT_MS, SILENCE_S = 1000, 15.0
@@ -191,6 +192,7 @@ class TrainingLab(Panel):
         self._heard = None
         if order in {"play", "window"}:
             self.heart.playing = True
+            release_idle_team()
         self.refresh()
 
     def _current(self) -> WatchedRun:
@@ -235,8 +237,6 @@ class TrainingLab(Panel):
         over = self.lay_over.value and self.run is not None and self.run.losses
         self.ghost = self.run.record() if over and self.run is not None else None
         self.run = WatchedRun(self.settings)
-        with DRAWING:
-            self.picture.redraw(self.run, self.ghost)
 
     def _train(self, run: WatchedRun) -> None:
         """Train until the next frame is due, a window ends, or an order arrives."""

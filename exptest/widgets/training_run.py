@@ -90,6 +90,7 @@ class WatchedRun:
         self.losses: list[float] = []
         self.decisions: list[Decision] = []
         self.predictions: list[tuple[int, Float[np.ndarray, " t"]]] = []
+        self._provisional: tuple[int, int, TestResult | None] = (-1, 0, None)
         self._predict()
 
     @property
@@ -120,12 +121,22 @@ class WatchedRun:
         return step.decision
 
     def provisional(self) -> TestResult | None:
-        """Test the window as far as it has come; None while it holds too little."""
-        window = np.array(self.losses[self.start :])
-        if len(window) < FEWEST or not np.isfinite(window).all():
+        """Test the window as far as it has come; None while it holds too little.
+
+        Lengths grow by a twentieth, always the same ones: what the test knows of a length is
+        computed once.
+        """
+        start, n = self.start, len(self.losses) - self.start
+        if n < FEWEST:
             return None
-        test = exponential_test if self.tuner.phase == "search" else slope_test
-        return test(window, method=self.settings.method)
+        length = int(FEWEST * 1.05 ** int(np.log(n / FEWEST) / np.log(1.05)))
+        if self._provisional[:2] != (start, length):
+            window = np.array(self.losses[start : start + length])
+            test = exponential_test if self.tuner.phase == "search" else slope_test
+            known = np.isfinite(window).all()
+            result = test(window, method=self.settings.method) if known else None
+            self._provisional = (start, length, result)
+        return self._provisional[2]
 
     def record(self) -> Record:
         """Everything so far, frozen."""
