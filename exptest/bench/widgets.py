@@ -14,9 +14,10 @@ from exptest.bench.jupyter_page import Lab, chromium, jupyter
 CELL = "from exptest.widgets import TrainingLab\nlab = TrainingLab(speed='full speed')\nlab"
 # Every change of the picture, with the time at which the browser had it ready to paint.
 WATCH = """() => {
+  if (!window.frames_seen)
+    document.querySelector('.widget-image').addEventListener(
+      'load', () => window.frames_seen.push(performance.now()));
   window.frames_seen = [];
-  const image = document.querySelector('.widget-image');
-  image.addEventListener('load', () => window.frames_seen.push(performance.now()));
 }"""
 # A press of the button, and the next change of what is said or shown.
 PRESS = """label => new Promise(resolve => {

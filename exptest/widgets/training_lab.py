@@ -10,13 +10,13 @@ from time import perf_counter
 from typing import Any
 
 import ipywidgets as widgets
+import torch
 
 from exptest.plots.tuner import plot_run
 from exptest.record import Record
 from exptest.widgets import controls
 from exptest.widgets.canvas import DRAWING
 from exptest.widgets.controls import choice, counter, log_slider, slider
-from exptest.widgets.openmp import release_idle_team
 from exptest.widgets.panel import Panel
 from exptest.widgets.tasks import tasks
 from exptest.widgets.training_picture import RunPicture
@@ -35,6 +35,9 @@ class TrainingLab(Panel):
     Every setting of `Settings` is a trait and an argument, and so are ``speed`` and ``limit``, the
     number of steps after which a run ends. A new setting takes effect with Reset. The run is
     exactly that of `exptest.fit` with the same seed; `code` returns the cell that repeats it.
+
+    A panel sets torch to one thread for the whole process: small networks train fastest so beside a
+    browser, and the last bits of a run depend on that number.
 
     >>> lab = TrainingLab(task="linear regression, known spectrum", seed=3)
     >>> lab.advance(windows=1)
@@ -60,6 +63,7 @@ class TrainingLab(Panel):
     limit = counter(20_000, 100, 200_000, "steps at most", step=100)
 
     def __init__(self, **state: Any) -> None:
+        torch.set_num_threads(1)
         self._orders: deque[str] = deque()
         self._mode = "pause"
         self._next_frame = 0.0
@@ -192,7 +196,6 @@ class TrainingLab(Panel):
         self._heard = None
         if order in {"play", "window"}:
             self.heart.playing = True
-            release_idle_team()
         self.refresh()
 
     def _current(self) -> WatchedRun:

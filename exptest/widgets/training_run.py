@@ -171,6 +171,7 @@ from exptest import fit
 from exptest.data import {loader}
 from exptest.models import mlp, small_cnn, softmax_regression
 
+torch.set_num_threads({torch.get_num_threads()})
 data = {self.task.load_code}
 torch.manual_seed({s["seed"]})
 model = {self.task.build_code(self.settings)}
