@@ -12,14 +12,14 @@ from PIL import Image
 from exptest.bench.jupyter_page import Lab, chromium, jupyter
 
 CELL = "from exptest.widgets import TrainingLab\n\nTrainingLab()"
-TOP, HEIGHT, WIDTH = 95, 690, 1060
+TOP, HEIGHT, WIDTH = 95, 678, 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--out", type=Path, default=Path("notebooks/images/training-lab.gif"))
     parser.add_argument("--frames", type=int, default=60, help="pictures (60)")
-    parser.add_argument("--colors", type=int, default=48, help="colours (48)")
+    parser.add_argument("--colors", type=int, default=128, help="colours (128)")
 
 
 def run(arguments: argparse.Namespace) -> int:
