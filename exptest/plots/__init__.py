@@ -25,6 +25,7 @@ from exptest.plots.tuner import (
     plot_run,
     plot_signal,
 )
+from exptest.plots.window import plot_knee, plot_watched
 
 __all__ = [
     "COLORS",
@@ -34,6 +35,7 @@ __all__ = [
     "plot_fits",
     "plot_forecasts",
     "plot_gap",
+    "plot_knee",
     "plot_learning_rate",
     "plot_mode_losses",
     "plot_modes",
@@ -50,5 +52,6 @@ __all__ = [
     "plot_single_exponential",
     "plot_spectra",
     "plot_verdicts",
+    "plot_watched",
     "use_style",
 ]

@@ -4,5 +4,6 @@ from exptest.widgets.network import NetworkExplorer
 from exptest.widgets.replay import ReplayLab
 from exptest.widgets.stability import StabilityExplorer
 from exptest.widgets.training_lab import TrainingLab
+from exptest.widgets.window import WindowExplorer
 
-__all__ = ["NetworkExplorer", "ReplayLab", "StabilityExplorer", "TrainingLab"]
+__all__ = ["NetworkExplorer", "ReplayLab", "StabilityExplorer", "TrainingLab", "WindowExplorer"]

@@ -7,6 +7,7 @@ import textwrap
 import threading
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import numpy as np
 from ipywidgets import Image, Layout
@@ -34,8 +35,8 @@ class Canvas:
     """
 
     def __init__(self, width: int, height: int) -> None:
-        self.figure = Figure((width / DPI, height / DPI), dpi=DPI)
-        self.figure.set_layout_engine("none")
+        unmanaged: Any = "none"  # set later, it would leave a placeholder of the style's engine
+        self.figure = Figure((width / DPI, height / DPI), dpi=DPI, layout=unmanaged)
         self.agg = FigureCanvasAgg(self.figure)
         self.image = Image(format="png", layout=Layout(width="100%", max_width=f"{width}px"))
         self.png = b""

@@ -13,6 +13,7 @@ import pytest
 import traitlets
 from PIL import Image
 
+from exptest.plots.style import project_style
 from exptest.widgets.controls import counter, slider
 from exptest.widgets.explorer import Explorer
 from exptest.widgets.worker import Worker
@@ -186,3 +187,11 @@ def test_joining_something_endless_says_so() -> None:
     worker.stop()
     worker.join(5)
     assert not worker.alive
+
+
+def test_a_style_around_it_does_not_change_the_layout(recwarn: pytest.WarningsRecorder) -> None:
+    with project_style():
+        panel = Doubler()
+    panel.join()
+    panel.close()
+    assert not recwarn.list
