@@ -100,9 +100,7 @@ class WindowExplorer(Explorer):
         if result.stretched > result.window:
             watch += f", {result.stretched} with the path ratio {self.path_ratio:.1f}"
         if result.knee <= 0:
-            return (
-                f"{watch}. This decay is so slow that it has no knee: it bends from the start on."
-            )
+            return f"{watch}. This decay is too slow to have a knee: it bends most at the start."
         step = result.knee / self.lr
         share = result.knee / result.length
         return f"{watch}. The knee is at step {step:.0f}, {percent(share)} into the window."
