@@ -80,7 +80,7 @@ class RunPicture:
             ax.minorticks_off()
         rates.set_xlabel("training step")
         self.canvas.draw()
-        self._window = LiveWindow(self.axes, dense=len(run.losses) > DENSE)
+        self._window = LiveWindow(self.axes, dense=len(record.losses) > DENSE)
         self._painted, self._from = len(run.decisions), run.start
         self._shown = (run, ghost, len(run.predictions))
 
