@@ -77,7 +77,7 @@ class ReplayLab(Explorer):
 
     def draw(self, result: Record) -> None:
         """The whole curve and its rates on the left, one decision on the right."""
-        grid = self.canvas.figure.add_gridspec(2, 2, height_ratios=(3, 1), width_ratios=(1.35, 1))
+        grid = self.canvas.figure.add_gridspec(2, 2, height_ratios=(3, 1), width_ratios=(1.2, 1))
         rates = self.canvas.figure.add_subplot(grid[1, 0])
         signal = self.canvas.figure.add_subplot(grid[0, 0], sharex=rates)
         plot_signal(result, signal)
@@ -90,7 +90,7 @@ class ReplayLab(Explorer):
                 decision, self.losses, self.canvas.figure.add_subplot(grid[:, 1])
             )
             close_up.set_ylabel("")
-            close_up.title.set_fontsize(11)
+            close_up.title.set_fontsize(10.5)
             signal.axvline(decision.step, color="black", linewidth=1, linestyle=":")
 
     def explain(self, result: Record) -> str:
