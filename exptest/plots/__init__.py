@@ -1,5 +1,6 @@
 """Pictures of results: every function takes computed results and ``ax=None``, returns the Axes."""
 
+from exptest.plots.decay_test import plot_claims, plot_rivals, plot_tail
 from exptest.plots.linearized import (
     plot_benchmark,
     plot_forecasts,
@@ -31,6 +32,7 @@ __all__ = [
     "COLORS",
     "STYLE",
     "plot_benchmark",
+    "plot_claims",
     "plot_decision",
     "plot_fits",
     "plot_forecasts",
@@ -46,11 +48,13 @@ __all__ = [
     "plot_pvalues",
     "plot_rates",
     "plot_required_windows",
+    "plot_rivals",
     "plot_run",
     "plot_sgd_runs",
     "plot_signal",
     "plot_single_exponential",
     "plot_spectra",
+    "plot_tail",
     "plot_verdicts",
     "plot_watched",
     "use_style",

@@ -1,0 +1,306 @@
+"""The panel on the exponential test: what it shows is what the library's tests say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import traitlets
+from scipy.stats import f as f_distribution
+
+from exptest.statistics import exponential_test
+from exptest.statistics.calibration import pvalues
+from exptest.statistics.scenarios import ar1
+from exptest.widgets import DecayTestExplorer, decay_test, decay_test_claims
+from exptest.widgets.decay_test_claims import AMPLITUDES, FEW, MANY, SEED, Claims
+from exptest.widgets.decay_test_null import calibrated_tail, null_of
+from exptest.widgets.decay_test_trial import METHODS, SHAPES, Setting, Trial
+
+WAIT = 60.0
+NO_DECAY = ("straight line", "flat", "growth")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few windows an amplitude: what is drawn is the same."""
+    for module in (decay_test, decay_test_claims):
+        monkeypatch.setattr(module, "FEW", 4)
+        monkeypatch.setattr(module, "MANY", 4)
+
+
+@pytest.fixture
+def panel(quick: None) -> Iterator[DecayTestExplorer]:
+    panel = DecayTestExplorer()
+    panel.join(WAIT)
+    yield panel
+    panel.close()
+
+
+def extremes(panel: DecayTestExplorer) -> Iterator[tuple[str, Any]]:
+    """Both ends, or every option, of every control."""
+    for name in panel.controls:
+        trait = panel.traits()[name]
+        options = getattr(trait, "values", None) or (trait.min, trait.max)
+        for value in options:
+            yield name, value
+
+
+def trial(shape: str = "decay", **other: Any) -> Trial:
+    usual = {"efolds": 5.0, "amplitude": 5.0, "correlation": 0.0, "n": 50}
+    return Trial(Setting(shape, **usual | other), seed=0, alpha=0.05)
+
+
+def refined(claims: Claims, amplitude: float, target: int) -> Claims:
+    while claims.windows(amplitude) < target:
+        claims.refine(amplitude)
+    return claims
+
+
+# -- one window --------------------------------------------------------------------------------
+
+
+def test_decay_is_the_known_curve_plus_the_known_noise() -> None:
+    shown = trial(amplitude=2.0, efolds=3.0, correlation=0.6, n=40)
+    mean = 2.0 * np.exp(-3.0 * np.linspace(0, 1, 40))
+    noise = ar1(np.random.default_rng(0), (1, 40), 0.6)[0]
+    np.testing.assert_allclose(shown.losses, mean + noise, rtol=1e-14)
+
+
+def test_moving_the_truth_leaves_the_noise_in_place() -> None:
+    noises = [trial(shape).losses - trial(shape).setting.mean for shape in SHAPES]
+    np.testing.assert_allclose(noises, np.tile(noises[0], (len(SHAPES), 1)), atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_verdicts_are_the_library_s(shape: str) -> None:
+    shown = trial(shape, n=80)
+    for method in METHODS:
+        assert shown.results[method] == exponential_test(shown.losses, method=method)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"shape": "straight line"},
+        {"shape": "power law", "n": 200},
+        {"correlation": 0.7, "n": 120},
+        {"n": 8},
+        {"amplitude": 1.0, "n": 400},
+    ],
+)
+def test_shaded_area_is_the_p_value_of_the_test(state: dict[str, Any]) -> None:
+    shown = trial(**state)
+    result = shown.results["calibrated"]
+    tail = calibrated_tail(shown.losses, result, np.array([result.statistic]))
+    assert tail[0] == pytest.approx(result.pvalue, rel=1e-6)
+
+
+def test_shaded_area_after_a_spike_is_the_p_value_of_the_rest() -> None:
+    losses = trial(amplitude=8.0, n=60).losses.copy()
+    losses[0] += 40.0
+    result = exponential_test(losses)
+    assert result.remark
+    assert result.exponential is not None
+    tail = calibrated_tail(losses, result, np.array([result.statistic]))
+    assert tail[0] == pytest.approx(result.pvalue, rel=1e-6)
+
+
+def test_null_of_the_paper_is_the_f_table() -> None:
+    shown = trial()
+    null = null_of(shown.losses, shown.results["paper"])
+    assert null is not None
+    middle = slice(20, -1)
+    table = f_distribution.pdf(null.statistics, 1, 47)
+    np.testing.assert_allclose(null.density[middle], table[middle], rtol=0.01)
+    assert null.critical(0.05) == pytest.approx(f_distribution.isf(0.05, 1, 47), rel=1e-3)
+
+
+def test_a_critical_value_off_the_axis_is_not_marked() -> None:
+    shown = trial()
+    null = null_of(shown.losses, shown.results["paper"])
+    assert null is not None
+    assert np.isnan(null.critical(1e-9))
+
+
+def test_no_decay_means_no_null() -> None:
+    shown = trial("growth")
+    result = shown.results["calibrated"]
+    assert result.note
+    assert null_of(shown.losses, result) is None
+    assert result.note in str(shown)
+
+
+# -- many windows ------------------------------------------------------------------------------
+
+
+def test_shares_are_those_of_testing_every_window() -> None:
+    setting = Setting("decay", 5.0, 0.0, 0.3, 30)
+    rates = refined(Claims(setting), 2.5, FEW).rates(2.5, 0.05)
+    assert rates is not None
+    assert rates.windows == FEW
+    assert list(rates.amplitudes) == sorted([*AMPLITUDES, 2.5])
+    windows = Setting("decay", 5.0, 2.5, 0.3, 30).windows(MANY, SEED)[:FEW]
+    expected = [(pvalues("exponential", windows, method=m) < 0.05).mean() for m in METHODS]
+    np.testing.assert_allclose(rates.at(2.5), expected)
+    assert (rates.low <= rates.shares).all()
+    assert (rates.shares <= rates.high).all()
+
+
+def test_a_new_amplitude_keeps_what_is_known() -> None:
+    claims = refined(Claims(Setting("decay", 5.0, 0.0, 0.0, 20)), 2.0, FEW)
+    rates = claims.rates(4.4, 0.05)
+    assert rates is not None
+    assert rates.at(4.4) is None
+    assert rates.at(2.0) is not None
+    assert claims.windows(4.4) == 0
+
+
+def test_nothing_is_claimed_before_anything_is_simulated() -> None:
+    assert Claims(Setting("decay", 5.0, 0.0, 0.0, 20)).rates(2.0, 0.05) is None
+
+
+def test_flat_windows_have_one_rate_whatever_the_amplitude() -> None:
+    rates = refined(Claims(Setting("flat", 5.0, 0.0, 0.0, 20)), 4.4, FEW).rates(4.4, 0.2)
+    assert rates is not None
+    assert (rates.shares == rates.shares[:, :1]).all()
+
+
+def test_power_grows_with_the_amplitude_and_with_alpha() -> None:
+    claims = refined(Claims(Setting("decay", 5.0, 0.0, 0.0, 50)), 3.0, FEW)
+    strict, lax = claims.rates(3.0, 0.01), claims.rates(3.0, 0.2)
+    assert strict is not None
+    assert lax is not None
+    assert (strict.shares <= lax.shares).all()
+    assert (strict.shares[:, 0] < 0.2).all()
+    assert (strict.shares[:, -1] > 0.95).all()
+
+
+# -- the panel ---------------------------------------------------------------------------------
+
+
+def test_rates_arrive_after_the_first_picture(quick: None) -> None:
+    panel = DecayTestExplorer()
+    first = panel.compute()
+    assert first.rates is None or first.rates.windows < FEW
+    panel.join(WAIT)
+    panel.close()
+    assert panel.result.rates.windows == 4
+    assert "of 4 such windows the calibrated test claims a decay in" in panel.sentence()
+
+
+def test_both_verdicts_stand_side_by_side_with_their_p_values(panel: DecayTestExplorer) -> None:
+    words = panel.sentence()
+    assert "a decay of 3σ with 5 e-folds" in words
+    for method in METHODS:
+        assert panel.result.trial.verdict(method) in words
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sentence_calls_a_false_claim_wrong(panel: DecayTestExplorer, shape: str) -> None:
+    panel.shape = shape
+    panel.join(WAIT)
+    assert ("wrongly claims" in panel.sentence()) == (shape in NO_DECAY)
+
+
+def test_a_decay_without_amplitude_is_noise(panel: DecayTestExplorer) -> None:
+    panel.amplitude = 0.0
+    panel.join(WAIT)
+    assert "in truth noise and nothing else" in panel.sentence()
+    assert "wrongly claims" in panel.sentence()
+
+
+def test_paper_calls_growth_a_decay_and_the_calibrated_test_does_not(
+    panel: DecayTestExplorer,
+) -> None:
+    panel.set_trait("shape", "growth")
+    panel.set_trait("amplitude", 5.0)
+    panel.join(WAIT)
+    calibrated, paper = panel.result.rates.at(5.0)
+    assert calibrated == 0.0
+    assert paper > 0.5
+    assert "the calibrated test says no decay, p = 1" in panel.sentence()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("efolds", 1.0), ("correlation", 0.9), ("n", 100), ("seed", 5)]
+)
+def test_setting_a_trait_changes_sentence_and_picture(
+    panel: DecayTestExplorer, name: str, value: float
+) -> None:
+    sentence, png = panel.sentence(), panel.canvas.png
+    panel.set_trait(name, value)
+    panel.join(WAIT)
+    assert panel.sentence() != sentence
+    assert panel.canvas.png != png
+    assert panel.sentence() in panel.words.value
+
+
+def test_a_new_level_needs_no_new_simulation(
+    panel: DecayTestExplorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("simulated again")
+
+    monkeypatch.setattr(Claims, "refine", refuse)
+    panel.alpha = 0.01
+    panel.join(WAIT)
+    assert "at α = 0.01" in panel.sentence()
+    assert panel.result.rates.windows == 4
+
+
+def test_a_new_setting_interrupts_the_simulation() -> None:
+    panel = DecayTestExplorer(shape="straight line", amplitude=10.0)
+    panel.n = 400
+    panel.n = 30
+    panel.join(WAIT)
+    panel.close()
+    assert panel.result.trial.setting.n == 30
+    assert panel.result.rates.windows == MANY
+    np.testing.assert_array_equal(panel.result.rates.shares, panel.compute().rates.shares)
+
+
+def test_settings_that_change_nothing_are_disabled(panel: DecayTestExplorer) -> None:
+    for shape, off in (("decay", ()), ("straight line", ("efolds",)), ("flat", ("amplitude",))):
+        panel.shape = shape
+        panel.join(WAIT)
+        for name in off:
+            assert panel.controls[name].disabled
+        assert panel.controls["n"].disabled is False
+    assert panel.controls["efolds"].disabled
+
+
+def test_every_extreme_gives_a_picture(panel: DecayTestExplorer) -> None:
+    start = {name: getattr(panel, name) for name in panel.controls}
+    for name, value in extremes(panel):
+        panel.set_trait(name, value)
+        panel.join(WAIT)
+        assert panel.canvas.png.startswith(b"\x89PNG")
+        assert "nan" not in panel.sentence()
+        panel.set_trait(name, start[name])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("n", "correlation"), [(8, 0.0), (8, 0.95), (400, 0.0), (400, 0.95)])
+def test_all_extremes_at_once_give_a_picture(
+    panel: DecayTestExplorer, shape: str, n: int, correlation: float
+) -> None:
+    with panel.hold_trait_notifications():
+        panel.shape, panel.n, panel.correlation = shape, n, correlation
+        panel.efolds, panel.amplitude, panel.alpha = 50.0, 10.0, 0.001
+    panel.join(WAIT)
+    assert panel.canvas.png.startswith(b"\x89PNG")
+    assert "nan" not in panel.sentence()
+
+
+def test_unknown_settings_and_values_out_of_range_are_refused(panel: DecayTestExplorer) -> None:
+    with pytest.raises(TypeError, match="DecayTestExplorer has no setting 'rate'; try one of"):
+        DecayTestExplorer(rate=0.5)
+    with pytest.raises(traitlets.TraitError):
+        panel.n = 4
+    with pytest.raises(traitlets.TraitError):
+        DecayTestExplorer(shape="wave")
+    with pytest.raises(traitlets.TraitError):
+        DecayTestExplorer(correlation=1.0)
