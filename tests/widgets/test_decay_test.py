@@ -251,14 +251,16 @@ def test_a_new_level_needs_no_new_simulation(
     assert panel.result.rates.windows == 4
 
 
-def test_a_new_setting_interrupts_the_simulation() -> None:
+def test_a_new_setting_interrupts_the_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (decay_test, decay_test_claims):
+        monkeypatch.setattr(module, "MANY", 60)
     panel = DecayTestExplorer(shape="straight line", amplitude=10.0)
     panel.n = 400
     panel.n = 30
     panel.join(WAIT)
     panel.close()
     assert panel.result.trial.setting.n == 30
-    assert panel.result.rates.windows == MANY
+    assert panel.result.rates.windows == 60
     np.testing.assert_array_equal(panel.result.rates.shares, panel.compute().rates.shares)
 
 
