@@ -85,7 +85,8 @@ class DecayTestExplorer(Explorer):
         trial = result.trial
         results = trial.results["calibrated"], trial.results["paper"]
         window = plot_rivals(trial.losses, *results, figure.add_subplot(grid[:, 0]))
-        window.set(ylabel="loss / σ", xlim=(-0.02 * trial.setting.n, 1.02 * trial.setting.n))
+        last = trial.setting.n - 1
+        window.set(ylabel="loss / σ", xlim=(-0.03 * last, 1.03 * last))
         window.set_ylim(_room(trial.setting))
         calibrated, paper = (figure.add_subplot(grid[k, 1]) for k in (0, 1))
         _draw_null(result, "calibrated", CALIBRATED, calibrated)
@@ -167,7 +168,7 @@ def _draw_null(result: Judged, method: str, color: str, ax: Axes) -> None:
             va="center",
             color=COLORS["muted"],
         )
-        ax.set(xlim=(0, LARGEST), yticks=[], ylabel="density")
+        ax.set(xlim=(0, LARGEST), yticks=[])
     ax.set_title(
         f"{method.capitalize()}: {trial.verdict(method)}", color=color, fontsize=11.5, y=1.0
     )
