@@ -9,8 +9,8 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-WIDTH = "310px"
-LABEL = {"description_width": "125px"}
+WIDTH = "340px"
+LABEL = {"description_width": "150px"}
 
 
 def slider(

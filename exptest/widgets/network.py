@@ -37,11 +37,11 @@ class NetworkExplorer(Explorer):
     title = "The network and its tangent"
     size = (1080, 430)
 
-    width = stops(64, WIDTHS, "width (hidden units)")
+    width = stops(64, WIDTHS, "hidden units")
     multiple = slider(0.5, 0.1, 2.5, "η as part of critical", step=0.05)
     steps = counter(100, 20, 200, "steps", step=10)
     activation = choice("tanh", tuple(ACTIVATIONS), "activation")
-    seed = counter(0, 0, 20, "seed of the weights")
+    seed = counter(0, 0, 20, "seed of weights")
 
     margins: ClassVar[dict[str, float]] = Explorer.margins | {
         "left": 0.07, "right": 0.985, "bottom": 0.14, "top": 0.91, "wspace": 0.34,

@@ -41,7 +41,7 @@ class ReplayLab(Explorer):
     title = "Replay"
     size = (960, 480)
     margins: ClassVar[dict[str, float]] = {
-        "left": 0.075, "right": 0.98, "bottom": 0.115, "top": 0.93, "wspace": 0.2, "hspace": 0.12,
+        "left": 0.075, "right": 0.98, "bottom": 0.115, "top": 0.9, "wspace": 0.2, "hspace": 0.12,
     }  # fmt: skip
 
     max_lr = log_slider(0.1, 1e-5, 10.0, "start rate η_max")
@@ -90,7 +90,7 @@ class ReplayLab(Explorer):
                 decision, self.losses, self.canvas.figure.add_subplot(grid[:, 1])
             )
             close_up.set_ylabel("")
-            close_up.title.set_fontsize(10.5)
+            close_up.set_title(close_up.get_title(loc="left").replace("  ", "\n"), fontsize=11)
             signal.axvline(decision.step, color="black", linewidth=1, linestyle=":")
 
     def explain(self, result: Record) -> str:

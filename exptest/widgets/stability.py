@@ -31,10 +31,10 @@ class StabilityExplorer(Explorer):
     multiple = slider(0.95, 0.05, 1.3, "η as part of 2/λ_max")
     condition = log_slider(10.0, 1.0, 50.0, "condition number κ")
     steps = counter(60, 10, 200, "steps")
-    momentum = slider(0.0, 0.0, 0.95, "momentum (full batch)")
+    momentum = slider(0.0, 0.0, 0.95, "momentum")
     mini_batches = switch(False, "mini-batches")
     batch_size = counter(4, 1, N, "batch size")
-    seed = counter(0, 0, 20, "seed of the batches")
+    seed = counter(0, 0, 20, "seed of batches")
 
     margins: ClassVar[dict[str, float]] = {
         **Explorer.margins,

@@ -53,7 +53,7 @@ class WindowExplorer(Explorer):
 
     initial_loss = log_slider(2.3, 0.1, 20.0, "initial loss L₀")
     lr = log_slider(0.05, 0.001, 1.0, "learning rate η")
-    rate = log_slider(1.0, 0.02, 50.0, "decay b per unit of τ")
+    rate = log_slider(1.0, 0.02, 50.0, "decay rate b")
     noise = slider(0.1, 0.0, 1.0, "batch noise σ / L₀")
     path_ratio = slider(1.5, 1.0, 6.0, "path ratio ρ", step=0.1)
     seed = counter(0, 0, 50, "seed")

@@ -14,7 +14,7 @@ from tests.browser.conftest import Opened
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # Panel → a control that changes what it shows.
 CONTROLS = {
-    "WindowExplorer": "decay b",
+    "WindowExplorer": "decay rate",
     "DecayTestExplorer": "window length",
     "StabilityExplorer": "η as part",
     "NetworkExplorer": "η as part",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -115,12 +117,20 @@ def test_running_the_cell_again_closes_the_panel_before(opened: Opened) -> None:
     assert lab.ask("print(first is lab, first.worker.alive)").strip() == "False False"
 
 
-def test_a_closed_browser_ends_the_thread(opened: Opened, browser: object) -> None:
+def test_a_closed_browser_ends_the_thread(opened: Opened, browser: Any) -> None:
     lab = opened(CELL)
+    lab.ask("import exptest.widgets.training_lab as module; module.SILENCE_S = 3.0")
     lab.ask("lab.limit = 200_000; lab.speed = 'slow'")
     lab.press("Play")
     lab.page.wait_for_timeout(2500)
-    assert lab.ask("print(lab._heard is not None)").strip() == "True"
+    assert lab.ask("print(lab._heard is not None, lab.worker.alive)").strip() == "True True"
+    path = lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
+    lab.page.close()
+    time.sleep(5)
+    again = Lab(lab.url, lab.folder, browser.new_page())
+    again.open(path)
+    assert again.ask("print(lab.worker.alive)").strip() == "False"
+    again.page.close()
 
 
 def reopen(lab: Lab) -> None:
