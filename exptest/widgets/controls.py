@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-WIDTH = "340px"
+WIDTH = {"width": "340px"}
 LABEL = {"description_width": "150px"}
 
 
@@ -19,7 +19,7 @@ def slider(
     """A number between ``low`` and ``high``."""
     make = partial(
         widgets.FloatSlider, min=low, max=high, step=step, readout_format=form,
-        description=label, style=LABEL, layout=widgets.Layout(width=WIDTH),
+        description=label, style=LABEL, layout=WIDTH,
     )  # fmt: skip
     return traitlets.Float(default, min=low, max=high).tag(control=make)
 
@@ -31,7 +31,7 @@ def log_slider(default: float, low: float, high: float, label: str, *, form: str
     make = partial(
         widgets.FloatLogSlider, base=10, min=log10(low), max=log10(high), step=0.02,
         readout_format=form, description=label, style=LABEL,
-        layout=widgets.Layout(width=WIDTH),
+        layout=WIDTH,
     )  # fmt: skip
     # The slider computes 10^x: its ends are off by a rounding error.
     return traitlets.Float(default, min=low * (1 - 1e-9), max=high * (1 + 1e-9)).tag(control=make)
@@ -41,7 +41,7 @@ def counter(default: int, low: int, high: int, label: str, *, step: int = 1) -> 
     """A whole number."""
     make = partial(
         widgets.IntSlider, min=low, max=high, step=step,
-        description=label, style=LABEL, layout=widgets.Layout(width=WIDTH),
+        description=label, style=LABEL, layout=WIDTH,
     )  # fmt: skip
     return traitlets.Int(default, min=low, max=high).tag(control=make)
 
@@ -50,7 +50,7 @@ def choice(default: Any, options: Sequence[Any], label: str) -> Any:
     """One of several."""
     make = partial(
         widgets.Dropdown, options=[(str(option), option) for option in options],
-        description=label, style=LABEL, layout=widgets.Layout(width=WIDTH),
+        description=label, style=LABEL, layout=WIDTH,
     )  # fmt: skip
     return traitlets.Enum(list(options), default).tag(control=make)
 
@@ -59,16 +59,14 @@ def stops(default: Any, options: Sequence[Any], label: str) -> Any:
     """One of several, in order, on a slider."""
     make = partial(
         widgets.SelectionSlider, options=[(str(option), option) for option in options],
-        description=label, style=LABEL, layout=widgets.Layout(width=WIDTH),
+        description=label, style=LABEL, layout=WIDTH,
     )  # fmt: skip
     return traitlets.Enum(list(options), default).tag(control=make)
 
 
 def switch(default: bool, label: str) -> Any:
     """On or off."""
-    make = partial(
-        widgets.Checkbox, description=label, indent=False, layout=widgets.Layout(width=WIDTH)
-    )
+    make = partial(widgets.Checkbox, description=label, indent=False, layout=WIDTH)
     return traitlets.Bool(default).tag(control=make)
 
 

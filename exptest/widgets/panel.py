@@ -15,12 +15,12 @@ import ipywidgets as widgets
 import traitlets
 
 from exptest.saved_pictures import MARK, VIEW
-from exptest.widgets import controls
+from exptest.widgets import cells, controls
 from exptest.widgets.canvas import Canvas
 from exptest.widgets.worker import Worker
 
-# The panel that each notebook cell shows; running the cell again closes it.
-_IN_CELL: weakref.WeakValueDictionary[str, Panel] = weakref.WeakValueDictionary()
+# Frozen when the interpreter exits: no thread of theirs may outlive it.
+_OPEN: weakref.WeakSet[Panel] = weakref.WeakSet()
 
 
 class Panel(traitlets.HasTraits):
@@ -58,6 +58,7 @@ class Panel(traitlets.HasTraits):
         self._display_id = uuid.uuid4().hex
         self._displayed = self._closed = False
         self.box = widgets.VBox(self._children())
+        _OPEN.add(self)
         self.observe(lambda change: self._changed(change["name"]), known)
         self.refresh()
 
@@ -89,34 +90,46 @@ class Panel(traitlets.HasTraits):
 
     def freeze(self) -> None:
         """Stop, and put a plain picture where the panel was."""
+        self._still()
         if not self._closed and self._displayed:
-            self.worker.stop()
-            self.worker.join()
             self._show(live=False, update=True)
         self.close()
 
     def close(self) -> None:
         """Stop the thread and let go of the widgets; twice is once."""
-        self.worker.stop()
+        self._still()
         if not self._closed:
             self._closed = True
-            for child in _tree(self.box):
-                child.close()
+            for widget in _tree(self.box):
+                for part in (widget, widget.layout, getattr(widget, "style", None)):
+                    if isinstance(part, widgets.Widget):
+                        part.close()
+
+    def _still(self) -> None:
+        """Stop the thread, and the controls that write by themselves or under a hand.
+
+        A front end that writes to a closed widget raises an error. Messages keep their order, and
+        a control that is out of sight hears no more: so this comes first.
+        """
+        self.worker.stop()
+        for widget in _tree(self.box):
+            for name, still in (("playing", False), ("disabled", True)):
+                if widget.has_trait(name):
+                    setattr(widget, name, still)
 
     def __str__(self) -> str:
         return f"{type(self).__name__}: {self.sentence()}"
 
     def _ipython_display_(self, **_: Any) -> None:
-        self.join()
-        if cell := _cell_id():
-            if (old := _IN_CELL.get(cell)) is not None and old is not self:
-                old.close()
-            _IN_CELL[cell] = self
         live = someone_watches() and not self._closed
-        if live and not self._displayed:
-            self._displayed = True
-            atexit.register(_freeze_if_alive, weakref.ref(self))
+        cells.note(self)
+        self._await_picture(live=live)
+        self._displayed = self._displayed or live
         self._show(live=live)
+
+    def _await_picture(self, *, live: bool) -> None:
+        """Wait until there is something to show."""
+        self.join()
 
     def _show(self, *, live: bool, update: bool = False) -> None:
         from IPython.display import display
@@ -145,16 +158,6 @@ def someone_watches() -> bool:
     return bool(editors & set(os.environ)) or "google.colab" in sys.modules
 
 
-def _cell_id() -> str | None:
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return None
-    return kernel.get_parent().get("metadata", {}).get("cellId")
-
-
 def _tree(widget: widgets.Widget) -> list[widgets.Widget]:
     found = [widget]
     for child in getattr(widget, "children", ()):
@@ -162,6 +165,7 @@ def _tree(widget: widgets.Widget) -> list[widgets.Widget]:
     return found
 
 
-def _freeze_if_alive(reference: weakref.ref[Panel]) -> None:
-    if (panel := reference()) is not None:
+@atexit.register
+def _freeze_all() -> None:
+    for panel in list(_OPEN):
         panel.freeze()

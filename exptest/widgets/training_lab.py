@@ -26,7 +26,7 @@ from exptest.widgets.training_words import line, put, status, table, told
 FRAMES_PER_SECOND = 11
 DRAWING_SHARE = 0.3
 SPEEDS = {"slow": 60.0, "medium": 300.0, "fast": 1500.0, "full speed": float("inf")}
-HEARTBEAT_MS, SILENCE_S = 1000, 15.0
+HEARTBEAT_MS, ASK_AGAIN_S, SILENCE_S = 1000, 3.0, 15.0
 
 
 class TrainingLab(Panel):
@@ -68,6 +68,7 @@ class TrainingLab(Panel):
         self._mode = "pause"
         self._next_frame = 0.0
         self._heard: float | None = None
+        self._asked = 0.0
         self.run: WatchedRun | None = None
         self.ghost: Record | None = None
         super().__init__(**state)
@@ -118,11 +119,12 @@ class TrainingLab(Panel):
 
     def save_figure(self, path: str | Path) -> Path:
         """Write the whole run as a picture, PNG or SVG by the name's ending."""
-        with DRAWING:
-            figure = plot_run(self._current().record())
-            figure.savefig(path)
-            import matplotlib.pyplot as plt
+        import matplotlib.pyplot as plt
 
+        record = self._current().record()  # may wait for the thread, which may want to draw
+        with DRAWING:
+            figure = plot_run(record)
+            figure.savefig(path)
             plt.close(figure)
         return Path(path)
 
@@ -194,8 +196,6 @@ class TrainingLab(Panel):
     def _order(self, order: str) -> None:
         self._orders.append(order)
         self._heard = None
-        if order in {"play", "window"}:
-            self.heart.playing = True
         self.refresh()
 
     def _current(self) -> WatchedRun:
@@ -211,8 +211,8 @@ class TrainingLab(Panel):
         obeyed = self._obey()
         run = self.run
         assert run is not None
-        training = self._mode != "pause"
-        if training:
+        if self._mode != "pause":
+            self._beat()
             self._train(run)
         now = perf_counter()
         if obeyed or now >= self._next_frame or self._mode == "pause":
@@ -262,7 +262,15 @@ class TrainingLab(Panel):
 
     def _show_error(self, error: BaseException) -> None:
         self._mode = "pause"
+        self.heart.playing = False
         super()._show_error(error)
+
+    def _beat(self) -> None:
+        """Have the browser count seconds; ask again until it does, for it may yet have to come."""
+        now = perf_counter()
+        if self._heard is None and now > self._asked + ASK_AGAIN_S:
+            self.heart.playing, self._asked = False, now
+        self.heart.playing = True
 
     def _hear(self, _: Any) -> None:
         self._heard = perf_counter()
@@ -286,5 +294,9 @@ class TrainingLab(Panel):
             return
         stem = "-".join(run.settings.task.replace(":", "").replace(",", "").split())
         path = Path(f"exptest-{stem}-seed{run.settings.seed}.{kind}")
-        written = self.to_csv(path) if kind == "csv" else self.save_figure(path)
+        try:
+            written = self.to_csv(path) if kind == "csv" else self.save_figure(path)
+        except OSError as error:
+            self.exported.value = line(f"Not written: {html.escape(str(error))}")
+            return
         self.exported.value = line(f"Written: {html.escape(str(written.resolve()))}")

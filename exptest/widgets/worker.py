@@ -38,8 +38,12 @@ class Worker:
                 self._thread.start()
 
     def stop(self) -> None:
-        """End for good after the present call of ``work``."""
-        self._stopped.set()
+        """End for good after the present call of ``work``, and wait for that."""
+        with self._lock:
+            self._stopped.set()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
 
     @property
     def stopped(self) -> threading.Event:

@@ -82,9 +82,7 @@ def test_the_playground_runs_saves_and_reopens(lab: Lab, shoot: Callable[[str], 
     copy(NOTEBOOKS / name, lab.folder / name)
     lab.open(name)
     lab.run_all()
-    lab.ask("None")
-    panels = lab.ask("from exptest.widgets.panel import _IN_CELL; print(len(_IN_CELL))")
-    assert int(panels) == 7
+    assert int(lab.ask("from exptest.widgets import cells; print(len(cells.alive()))")) == 7
     lab.page.locator(PICTURE).first.wait_for()
     shoot("playground-live")
     lab.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")

@@ -13,6 +13,7 @@ from exptest.bench.jupyter_page import Lab
 from tests.browser.conftest import Opened
 
 CELL = "from exptest.widgets import TrainingLab\nlab = TrainingLab()\nlab"
+PNG = ".jp-OutputArea-output img[src^='data:image/png']"
 STATUS = ".widget-html:has-text('step')"
 
 
@@ -86,7 +87,7 @@ def test_a_kept_picture_is_there_after_reopening(
     lab.press("Step one window")
     lab.page.get_by_text("1 of 1 decisions").wait_for()
     lab.press("Keep picture")
-    image = lab.page.locator(".jp-OutputArea-output img[src^='data:image/png']")
+    image = lab.page.locator(PNG)
     image.wait_for()
     assert lab.page.get_by_role("button", name="Play").count() == 0
     alive = (
@@ -103,18 +104,44 @@ def test_a_live_panel_that_was_saved_reopens_as_its_picture(opened: Opened) -> N
     lab = opened(CELL)
     lab.page.locator(".widget-image").wait_for()
     reopen(lab)
-    lab.page.locator(".jp-OutputArea-output img[src^='data:image/png']").wait_for()
+    lab.page.locator(PNG).wait_for()
     assert "Error displaying widget" not in lab.page.inner_text("body")
+
+
+# Longer than the browser's heartbeat: what writes to a closed panel complains within it.
+BEATS_MS = 2500
 
 
 def test_running_the_cell_again_closes_the_panel_before(opened: Opened) -> None:
     lab = opened(CELL)
     lab.press("Play")
+    lab.page.wait_for_timeout(1500)
     lab.ask("first = lab")
     lab.run_all()
     lab.page.locator(".widget-image").wait_for()
-    lab.page.wait_for_timeout(500)
+    lab.page.wait_for_timeout(BEATS_MS)
     assert lab.ask("print(first is lab, first.worker.alive)").strip() == "False False"
+    assert lab.errors == []
+
+
+def test_a_panel_closes_while_it_plays_and_while_a_slider_is_dragged(opened: Opened) -> None:
+    lab = opened(CELL)
+    lab.press("Play")
+    lab.page.wait_for_timeout(1500)
+    mouse, handle = lab.page.mouse, lab.page.locator(".widget-slider:has-text('seed') .noUi-handle")
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + 30, y, steps=3)
+    assert int(lab.ask("print(lab.seed)")) > 0
+    lab.ask("lab.freeze()")
+    lab.page.locator(PNG).wait_for()
+    mouse.move(x + 60, y, steps=3)
+    mouse.up()
+    lab.page.wait_for_timeout(BEATS_MS)
+    assert lab.errors == []
 
 
 def test_a_closed_browser_ends_the_thread(opened: Opened, browser: Any) -> None:
