@@ -51,6 +51,17 @@ def at_least(name: str, value: Any, minimum: int, suggestion: Any) -> int:
     return int(number)
 
 
+def path_ratio(value: Any) -> float:
+    """Return ρ ≥ 1, rounding errors below 1 taken for 1; nan and inf pass."""
+    number = _number("path_ratio", value, 1.5)
+    if number < 1.0 - 1e-6:
+        raise ValueError(
+            "path_ratio must be at least 1 (a path is never shorter than its chord), "
+            f"got {value!r}; try path_ratio=None for full-batch training."
+        )
+    return max(number, 1.0) if math.isfinite(number) else number
+
+
 def one_of(name: str, value: Any, options: Iterable[str]) -> str:
     """Return ``value`` if it is one of ``options``."""
     known = list(options)

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         return arguments.run(arguments)
-    except (ValueError, TypeError, FileNotFoundError, KeyError) as error:
+    except (ValueError, TypeError, OSError, KeyError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
         print(f"exptest {arguments.command}: {message}", file=sys.stderr)
         return 2
@@ -164,10 +164,11 @@ def _out_argument(command: argparse.ArgumentParser) -> None:
 def _demo(arguments: argparse.Namespace) -> int:
     from exptest.experiments import digits
 
+    out = _ready(arguments)
     config = digits.Config(epochs=arguments.epochs, seed=arguments.seed, method=arguments.method)
     history = digits.run(config, progress=True)
-    print(history.summary())
-    _save_run(history.record, arguments.out / "demo.png")
+    print(f"\n{history.record.table()}\n\n{history.summary()}")
+    _save_run(history.record, out / "demo.png")
     return 0
 
 
@@ -180,6 +181,7 @@ def _lab(arguments: argparse.Namespace) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     from exptest.recorded import replay
 
+    out = _ready(arguments)
     record = replay(
         arguments.file,
         arguments.max_lr,
@@ -189,8 +191,8 @@ def _replay(arguments: argparse.Namespace) -> int:
         beta=arguments.beta,
         method=arguments.method,
     )
-    print(record.summary())
-    _save_run(record, arguments.out / f"{Path(arguments.file).stem}.png")
+    print(f"{record.table()}\n\n{record.summary()}" if record.decisions else record.summary())
+    _save_run(record, out / f"{Path(arguments.file).stem}.png")
     return 0
 
 
@@ -200,6 +202,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from exptest import _checks
     from exptest.experiments import reproduce
 
+    out = _ready(arguments)
     experiment = getattr(reproduce, f"reproduce_{arguments.experiment}")
     rows = experiment(
         trials=_checks.at_least("--trials", arguments.trials, 1, 5),
@@ -213,8 +216,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         ),
     )
     print("\n" + reproduce.to_frame(rows).to_string(index=False))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / f"{arguments.experiment}.json"
+    path = out / f"{arguments.experiment}.json"
     path.write_text(json.dumps([row.to_dict() for row in rows], indent=1))
     print(f"\nresults: {path}")
     return 0
@@ -229,10 +231,27 @@ def _bench(arguments: argparse.Namespace) -> int:
     return module.run(parser.parse_args(arguments.options))
 
 
+def _ready(arguments: argparse.Namespace) -> Path:
+    """Make the folder for results before anything is computed, and settle on one torch thread.
+
+    The networks here are small, a second thread only waits; and the last bits of a run depend
+    on the number of threads.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"--out {arguments.out} cannot be made ({error.strerror}); try a folder of your own."
+        ) from error
+    return arguments.out
+
+
 def _save_run(record: Record, path: Path) -> None:
     from exptest.plots import plot_run
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     plot_run(record).savefig(path)
     print(f"picture: {path}")
 

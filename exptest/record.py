@@ -84,12 +84,13 @@ class Decision:
             ("slope", True): "are still decreasing",
             ("slope", False): "are no longer decreasing",
         }[self.kind, self.accepted]
-        sign = "<" if self.accepted else "≥"
-        return (
-            f"the last {self.window} losses {verdict} "
-            f"({'F' if self.kind == 'exponential' else 't'} = {self.test.statistic:.3g}, "
-            f"p = {self.test.pvalue:.2g} {sign} {self.alpha:g})"
-        )
+        return f"the last {self.window} losses {verdict} ({self._evidence(self.test)})"
+
+    def _evidence(self, test: TestResult) -> str:
+        if test.note:
+            return test.note
+        name, sign = "F" if self.kind == "exponential" else "t", "<" if self.accepted else "≥"
+        return f"{name} = {test.statistic:.3g}, p = {test.pvalue:.2g} {sign} {self.alpha:g}"
 
     def __str__(self) -> str:
         return self.reason
@@ -148,6 +149,17 @@ class Record:
             "reason": [d.reason for d in self.decisions],
         }
         return pd.DataFrame(columns)
+
+    def table(self) -> str:
+        """Return one short line per decision, for a terminal."""
+        rows = self.to_frame()
+        rows["pvalue"] = rows["pvalue"].map("{:.2g}".format)
+        rows["verdict"] = rows["accepted"].map({True: "keep", False: "shrink"})
+        columns = {"pvalue": "p", "lr_before": "η", "lr_after": "η after"}
+        shown = rows.rename(columns=columns)[
+            ["step", "phase", "test", "window", "p", "verdict", "η", "η after"]
+        ]
+        return shown.to_string(index=False, float_format="{:.4g}".format)
 
     def summary(self) -> str:
         """Return the settings, the outcome and every decision in words."""

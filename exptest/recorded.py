@@ -42,6 +42,8 @@ def replay(
     (7, 0.5)
     """
     tuner = Tuner(max_lr, **settings)
+    if path_ratio is not None:
+        _checks.path_ratio(path_ratio)
     for loss in read_losses(losses, column=column):
         tuner.observe(loss, path_ratio=path_ratio)
     return tuner.record
@@ -76,7 +78,14 @@ def _read_csv(path: Path, column: str | None) -> Float[np.ndarray, " steps"]:
         raise ValueError(
             f"{str(path)!r} has no column {column!r}; it has {', '.join(map(repr, table.columns))}."
         )
-    return _checks.series(f"column {column!r}", table[column])
+    values = table[column]
+    unread = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+    if len(unread):
+        raise ValueError(
+            f"column {column!r} of {str(path)!r} holds {unread.iloc[0]!r} in its row "
+            f"{unread.index[0] + 1}, which is no number; try correcting or deleting that row."
+        )
+    return _checks.series(f"column {column!r}", values)
 
 
 def _only_numeric_column(path: Path, table: Any) -> str:

@@ -187,15 +187,10 @@ class Tuner:
 
     def _correct(self, ratio: float) -> None:
         """Lengthen the window by ρ; a non-finite ρ (gradients overflowed) changes nothing."""
-        ratio = float(ratio)
-        if ratio < 1.0 - 1e-6:
-            raise ValueError(
-                f"path_ratio must be at least 1 (a path is never shorter than its chord), "
-                f"got {ratio!r}; try path_ratio=None for full-batch training."
-            )
+        ratio = _checks.path_ratio(ratio)
         self._ratios.append(ratio)
         if math.isfinite(ratio):
-            self._path_ratio = max(ratio, 1.0)
+            self._path_ratio = ratio
             assert self._base is not None
             self._target = max(round(self._path_ratio * self._base), self._base)
 

@@ -41,6 +41,7 @@ def test_replay_prints_every_decision(tmp_path: Path, capsys: pytest.CaptureFixt
         (["reproduce", "mnist", "--data", "nowhere"], "no mnist.npz at the path given"),
         (["reproduce", "mnist", "--trials", "0"], "--trials must be a whole number"),
         (["demo", "--epochs", "0"], "must be a whole number of at least 1"),
+        (["demo", "--out", __file__], "cannot be made"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -60,6 +60,18 @@ def test_the_reason_carries_the_numbers() -> None:
         assert str(number) in decision.reason
 
 
+def test_a_test_without_an_answer_says_why() -> None:
+    decision = replay([1.0] * 32, 0.05).decisions[0]
+    assert "show no exponential decay (they follow a straight line" in decision.reason
+
+
+def test_the_table_has_one_line_per_decision() -> None:
+    record = replay(CURVE, 0.05)
+    head, *lines = record.table().splitlines()
+    assert head.split() == ["step", "phase", "test", "window", "p", "verdict", "η", "η", "after"]
+    assert [int(line.split()[0]) for line in lines] == [d.step for d in record.decisions]
+
+
 @pytest.mark.parametrize(
     ("text", "column", "message"),
     [
@@ -67,6 +79,7 @@ def test_the_reason_carries_the_numbers() -> None:
         ("a,b\n1,2\n", None, "needs one numeric column or one named 'loss', found 'a', 'b'"),
         ("", None, "is not a CSV table"),
         ("loss\n", None, "column 'loss' is empty"),
+        ("loss\n1\noops\n", None, "column 'loss' of .* holds 'oops' in its row 2"),
     ],
 )
 def test_a_csv_that_holds_no_curve_is_named(
@@ -76,6 +89,11 @@ def test_a_csv_that_holds_no_curve_is_named(
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         replay(path, 0.1, column=column)
+
+
+def test_a_path_ratio_below_one_is_named_before_anything_is_read() -> None:
+    with pytest.raises(ValueError, match=r"path_ratio must be at least 1 .*, got 0\.5"):
+        replay([1.0], 0.1, path_ratio=0.5)
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

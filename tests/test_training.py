@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from exptest.linearized import max_learning_rate
 from exptest.models import mlp
@@ -46,6 +46,31 @@ def test_steps_one_by_one_are_fit() -> None:
 def test_a_data_loader_trains_as_tensors_do() -> None:
     loader = DataLoader(TensorDataset(X, Y), batch_size=96)
     assert np.array_equal(run(model(), loader).losses, run(model()).losses)
+
+
+def test_a_data_loader_starts_where_tensors_do() -> None:
+    wide = torch.cat([Y, Y], 1)
+    loader = DataLoader(TensorDataset(X, wide), batch_size=32)
+    rates = [
+        default_max_lr(
+            Batches(data, batch_size=None, seed=0, device=torch.device("cpu")),
+            nn.MSELoss(),
+            "calibrated",
+        )
+        for data in (loader, (X, wide))
+    ]
+    assert rates[0] == rates[1] == pytest.approx(2 * max_learning_rate(X, loss="mse", bias=True))
+
+
+def test_a_data_loader_of_another_kind_is_named() -> None:
+    class Endless(IterableDataset):
+        def __iter__(self):
+            return iter(X)
+
+    with pytest.raises(TypeError, match="the DataLoader's data set has no length"):
+        run(model(), DataLoader(Endless()), max_lr=0.1)
+    with pytest.raises(TypeError, match=r"must yield \(inputs, targets\), got list of 1"):
+        run(model(), DataLoader(TensorDataset(X)), max_lr=0.1)
 
 
 def test_epochs_count_passes_over_the_data() -> None:

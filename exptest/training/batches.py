@@ -39,11 +39,9 @@ class Batches:
                     f"batch_size={batch_size} was given beside a DataLoader, which has its own; "
                     "set it there."
                 )
-            if len(data) == 0:
-                raise ValueError("the DataLoader is empty; pass at least one example.")
+            self.per_epoch = _length(data)
             self._loader = data
-            self.full = len(data) == 1
-            self.per_epoch = len(data)
+            self.full = self.per_epoch == 1
             return
         self._inputs, self._targets = _pair(data, device)
         self.examples = len(self._inputs)
@@ -56,16 +54,19 @@ class Batches:
     @property
     def inputs(self) -> Tensor | None:
         """All training inputs, if they are held as a tensor."""
-        if self._loader is None:
-            return self._inputs
-        if isinstance(self._loader.dataset, TensorDataset):
-            return self._loader.dataset.tensors[0]
-        return None
+        return self._held(0)
 
     @property
     def outputs(self) -> int:
         """Numbers in one target; 1 where targets are not held as a tensor."""
-        return self._targets[0].numel() if self._loader is None else 1
+        targets = self._held(1)
+        return 1 if targets is None else targets[0].numel()
+
+    def _held(self, which: int) -> Tensor | None:
+        if self._loader is None:
+            return (self._inputs, self._targets)[which]
+        dataset = self._loader.dataset
+        return dataset.tensors[which] if isinstance(dataset, TensorDataset) else None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         while True:
@@ -73,7 +74,8 @@ class Batches:
 
     def _epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self._loader is not None:
-            for inputs, targets in self._loader:
+            for batch in self._loader:
+                inputs, targets = _two(batch)
                 yield inputs.to(self._device), targets.to(self._device)
         elif self.full:
             yield self._inputs, self._targets
@@ -81,6 +83,30 @@ class Batches:
             order = torch.randperm(self.examples, generator=self._generator).to(self._device)
             for rows in order.split(self.batch_size):
                 yield self._inputs[rows], self._targets[rows]
+
+
+def _length(loader: DataLoader) -> int:
+    """Batches in one pass over a DataLoader."""
+    try:
+        length = len(loader)
+    except TypeError as error:
+        raise TypeError(
+            "the DataLoader's data set has no length, so an epoch has none; "
+            "try a data set with __len__."
+        ) from error
+    if length == 0:
+        raise ValueError("the DataLoader is empty; pass at least one example.")
+    return length
+
+
+def _two(batch: Any) -> tuple[Tensor, Tensor]:
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return batch[0], batch[1]
+    raise TypeError(
+        f"the DataLoader must yield (inputs, targets), got {type(batch).__name__}"
+        f"{f' of {len(batch)}' if isinstance(batch, (tuple, list)) else ''}; "
+        "try a collate_fn that returns the two."
+    )
 
 
 def _pair(data: Any, device: torch.device) -> tuple[Tensor, Tensor]:
