@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import html
 from collections import deque
 from dataclasses import fields
 from pathlib import Path
+from threading import Event
 from time import perf_counter
 from typing import Any
 
 import ipywidgets as widgets
 import torch
+import traitlets
 
-from exptest.plots.tuner import plot_run
 from exptest.record import Record
 from exptest.widgets import controls
 from exptest.widgets.canvas import DRAWING
 from exptest.widgets.controls import choice, counter, log_slider, slider
 from exptest.widgets.panel import Panel
 from exptest.widgets.tasks import tasks
+from exptest.widgets.training_export import export, write_csv, write_figure
 from exptest.widgets.training_picture import RunPicture
 from exptest.widgets.training_run import OPTIMIZERS, Settings, WatchedRun
-from exptest.widgets.training_words import line, put, status, table, told
+from exptest.widgets.training_words import put, status, table, told
 
 FRAMES_PER_SECOND = 11
 DRAWING_SHARE = 0.3
@@ -69,9 +70,15 @@ class TrainingLab(Panel):
         self._next_frame = 0.0
         self._heard: float | None = None
         self._asked = 0.0
+        self._drawn = Event()
         self.run: WatchedRun | None = None
         self.ghost: Record | None = None
         super().__init__(**state)
+        for shape in ("width", "depth"):
+            traitlets.dlink(
+                (self, "task"), (self.controls[shape], "disabled"),
+                lambda task, shape=shape: shape not in tasks()[task].uses,
+            )  # fmt: skip
         self.picture = RunPicture(self.canvas)
         self._order("reset")
 
@@ -110,23 +117,11 @@ class TrainingLab(Panel):
 
     def to_csv(self, path: str | Path) -> Path:
         """Write one row per step, ``loss`` and ``lr``: `exptest.replay` reads it."""
-        import pandas as pd
-
-        record = self._current().record()
-        table = pd.DataFrame({"loss": record.losses, "lr": record.lrs})
-        table.to_csv(path, index_label="step")
-        return Path(path)
+        return write_csv(self._current(), path)
 
     def save_figure(self, path: str | Path) -> Path:
         """Write the whole run as a picture, PNG or SVG by the name's ending."""
-        import matplotlib.pyplot as plt
-
-        record = self._current().record()  # may wait for the thread, which may want to draw
-        with DRAWING:
-            figure = plot_run(record)
-            figure.savefig(path)
-            plt.close(figure)
-        return Path(path)
+        return write_figure(self._current(), path)
 
     def sentence(self) -> str:
         """Return the last decision, or what is waited for."""
@@ -183,9 +178,6 @@ class TrainingLab(Panel):
     def _changed(self, name: str) -> None:
         if name in {"speed", "limit"}:
             return
-        used = tasks()[self.task].uses
-        for shape in ("width", "depth"):
-            self.controls[shape].disabled = shape not in used
         put(self.words, told("Settings changed: Reset begins a run with them."))
 
     def refresh(self) -> None:
@@ -197,6 +189,12 @@ class TrainingLab(Panel):
         self._orders.append(order)
         self._heard = None
         self.refresh()
+
+    def _await_picture(self, *, live: bool) -> None:
+        if live and (self._orders or self._mode == "play"):
+            self._drawn.wait(10)  # shown while it plays
+        else:
+            self.join()
 
     def _current(self) -> WatchedRun:
         if self._mode == "pause":
@@ -219,6 +217,7 @@ class TrainingLab(Panel):
             with DRAWING:
                 self.picture.frame(run, self.ghost)
             self._report(run)
+            self._drawn.set()
             spent = perf_counter() - now
             self._next_frame = now + max(1 / FRAMES_PER_SECOND, spent / DRAWING_SHARE)
         if self._mode == "pause":
@@ -228,11 +227,12 @@ class TrainingLab(Panel):
     def _obey(self) -> bool:
         obeyed = bool(self._orders)
         while self._orders:
-            order = self._orders.popleft()
+            order = self._orders[0]
             if order == "reset" or self.run is None:
                 self._begin()
             if order != "reset":
                 self._mode = order
+            self._orders.popleft()
         return obeyed
 
     def _begin(self) -> None:
@@ -262,7 +262,9 @@ class TrainingLab(Panel):
 
     def _show_error(self, error: BaseException) -> None:
         self._mode = "pause"
+        self._orders.clear()
         self.heart.playing = False
+        self._drawn.set()
         super()._show_error(error)
 
     def _beat(self) -> None:
@@ -285,18 +287,4 @@ class TrainingLab(Panel):
         put(self.table, table(run))
 
     def _export(self, kind: str) -> None:
-        run = self.run
-        if run is None or not run.losses:
-            self.exported.value = line("Nothing to export yet: press Play first.")
-            return
-        if kind == "code":
-            self.exported.value = f"<pre>{html.escape(self.code())}</pre>"
-            return
-        stem = "-".join(run.settings.task.replace(":", "").replace(",", "").split())
-        path = Path(f"exptest-{stem}-seed{run.settings.seed}.{kind}")
-        try:
-            written = self.to_csv(path) if kind == "csv" else self.save_figure(path)
-        except OSError as error:
-            self.exported.value = line(f"Not written: {html.escape(str(error))}")
-            return
-        self.exported.value = line(f"Written: {html.escape(str(written.resolve()))}")
+        self.exported.value = export(self.run, kind)

@@ -149,7 +149,7 @@ class WatchedRun:
     def _record(self, steps: int) -> Record:
         return Record(
             losses=np.array(self.losses[:steps]),
-            decisions=tuple(self.decisions),
+            decisions=tuple(d for d in self.decisions if d.step < steps),
             max_lr=self.tuner.max_lr,
             alpha=self.settings.alpha,
             beta=self.settings.beta,

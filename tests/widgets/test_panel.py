@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import traitlets
+from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
 from exptest.plots.style import project_style
+from exptest.widgets import cells
 from exptest.widgets.controls import counter, slider
 from exptest.widgets.explorer import Explorer
 from exptest.widgets.worker import Worker
@@ -160,6 +165,94 @@ def test_a_live_panel_freezes_into_its_picture(
     assert last["display_id"] == first["display_id"]
     doubler.number = 2.0
     assert threads() == []
+
+
+def in_cell(monkeypatch: pytest.MonkeyPatch, cell: str, run: str) -> Any:
+    """Act as if ``cell`` ran for the ``run``-th time; returns what IPython calls after it."""
+    shell = SimpleNamespace(events=SimpleNamespace(register=lambda *_: None))
+    monkeypatch.setattr(cells, "_running", lambda: (shell, cell, f"{cell} {run}"))
+    return lambda: cells._after_cell(None)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    import IPython.display
+
+    monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
+    monkeypatch.setattr(IPython.display, "display", lambda *_, **__: None)
+    monkeypatch.setattr(cells, "_CELLS", {})
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_cell_shows_two_panels_and_closes_them_when_it_runs_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b, c = Doubler(), Doubler(), Doubler()
+    in_cell(monkeypatch, "cell", "1")
+    a._ipython_display_()
+    b._ipython_display_()
+    assert [panel._closed for panel in (a, b)] == [False, False]
+    in_cell(monkeypatch, "cell", "2")
+    c._ipython_display_()
+    assert [panel._closed for panel in (a, b, c)] == [True, True, False]
+    in_cell(monkeypatch, "cell", "3")()
+    assert c._closed
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_panel_that_another_cell_shows_stays_open(
+    doubler: Doubler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cell in ("one", "two"):
+        in_cell(monkeypatch, cell, "1")
+        doubler._ipython_display_()
+    in_cell(monkeypatch, "one", "2")()
+    assert not doubler._closed
+    in_cell(monkeypatch, "two", "2")
+    doubler._ipython_display_()
+    assert not doubler._closed
+    in_cell(monkeypatch, "two", "3")()
+    assert doubler._closed
+
+
+def test_closing_waits_for_the_thread_and_lets_go_of_every_widget() -> None:
+    before = len(_instances)
+    doubler = Doubler()
+    doubler.join()
+    doubler.pause = 0.2
+    doubler.number = 5.0
+    doubler.close()
+    assert threads() == []
+    assert len(_instances) == before
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_panel_with_an_error_can_be_frozen(doubler: Doubler) -> None:
+    doubler._ipython_display_()
+    doubler.number = 13.0
+    while doubler.worker.alive:
+        time.sleep(0.01)
+    doubler.freeze()
+    assert doubler._closed
+    assert "thirteen" in doubler.words.value
+
+
+END = """
+from exptest.widgets import TrainingLab, DecayTestExplorer
+import time
+lab = TrainingLab(speed="full speed", limit=200_000)
+lab.play()
+DecayTestExplorer()
+time.sleep(1)
+"""
+
+
+def test_python_ends_while_a_panel_plays() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", END],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_request_during_the_last_call_is_not_lost() -> None:

@@ -7,7 +7,6 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 import torch
 import traitlets
 
-from exptest import fit, replay
+from exptest import fit
 from exptest.widgets import TrainingLab
 from exptest.widgets.tasks import tasks
 from exptest.widgets.training_run import OPTIMIZERS, Settings, WatchedRun
@@ -80,14 +79,6 @@ def test_losses_decisions_and_weights_are_those_of_fit(settings: dict[str, Any])
     lab.close()
 
 
-def test_the_exported_code_repeats_the_run(lab: TrainingLab) -> None:
-    lab.advance(windows=2)
-    scope: dict[str, Any] = {}
-    exec(lab.code().replace("print(history)", ""), scope)
-    assert lab.run is not None
-    assert np.array_equal(scope["history"].losses, lab.run.losses)
-
-
 def test_step_one_window_ends_with_its_decision(lab: TrainingLab) -> None:
     lab.step_window()
     lab.join()
@@ -146,17 +137,29 @@ def test_only_settings_that_the_task_has_can_be_moved(lab: TrainingLab) -> None:
     assert lab.controls["depth"].disabled
     lab.task = "digits: network"
     assert not lab.controls["width"].disabled
+    linear = TrainingLab(task=LINEAR)
+    assert linear.controls["width"].disabled
+    linear.close()
 
 
-def test_the_record_is_written_and_replayed(lab: TrainingLab, tmp_path: Path) -> None:
-    lab.advance(windows=1)
-    file = lab.to_csv(tmp_path / "run.csv")
-    assert lab.run is not None
-    ratio = lab.run.decisions[0].path_ratio
-    replayed = replay(file, lab.run.tuner.max_lr, column="loss", path_ratio=ratio)
-    assert replayed.decisions[0].step == lab.run.decisions[0].step
-    for ending in ("png", "svg"):
-        assert lab.save_figure(tmp_path / f"run.{ending}").stat().st_size > 10_000
+def test_the_heart_is_asked_again_until_a_browser_answers(
+    lab: TrainingLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exptest.widgets.training_lab.ASK_AGAIN_S", 0.05)
+    asked: list[bool] = []
+    lab.heart.observe(lambda change: asked.append(change["new"]), "playing")
+    lab.limit, lab.speed = 200_000, "slow"
+    lab.play()
+    time.sleep(0.5)
+    assert asked.count(True) >= 2
+    lab.heart.value += 1
+    time.sleep(0.1)
+    asked.clear()
+    time.sleep(0.3)
+    assert asked == []
+    lab.pause()
+    lab.join()
+    assert asked == [False]
 
 
 @pytest.mark.parametrize("batch_size", [0, 8])
