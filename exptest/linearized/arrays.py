@@ -10,16 +10,25 @@ from jaxtyping import Float
 from exptest import _checks
 
 
-def as_matrix(name: str, values: Any) -> Float[np.ndarray, "rows columns"]:
-    """Return ``values`` as a finite float64 matrix; a vector becomes one column."""
+def as_array(name: str, values: Any) -> np.ndarray:
+    """Return ``values``, an array, a tensor or nested lists, as a float64 array."""
     if hasattr(values, "detach"):
-        values = values.detach().cpu().double().numpy()
+        values = values.detach().cpu()
+        values = values.numpy() if values.is_complex() else values.double().numpy()
     try:
-        matrix = np.asarray(values, dtype=np.float64)
+        array = np.asarray(values)
+        if np.iscomplexobj(array):
+            raise TypeError("complex numbers")
+        return array.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be real numbers, got {type(values).__name__}; try a float array."
         ) from error
+
+
+def as_matrix(name: str, values: Any) -> Float[np.ndarray, "rows columns"]:
+    """Return ``values`` as a finite float64 matrix; a vector becomes one column."""
+    matrix = as_array(name, values)
     if matrix.ndim == 1:
         matrix = matrix[:, None]
     if matrix.ndim != 2 or matrix.size == 0:
@@ -31,6 +40,36 @@ def as_matrix(name: str, values: Any) -> Float[np.ndarray, "rows columns"]:
     if bad:
         raise ValueError(f"{name} hold {bad} non-finite values; remove or impute them first.")
     return matrix
+
+
+def as_kernel(values: Any, examples: int, outputs: int) -> Float[np.ndarray, "N N"]:
+    """Return a kernel shared by all outputs, (n, n), or one over all of them as (nC, nC)."""
+    theta = as_array("kernel", values)
+    n, C = examples, outputs
+    if theta.shape not in ((n, n), (n, C, n, C)):
+        raise ValueError(
+            f"kernel must have shape {(n, n)} or {(n, C, n, C)}, got {theta.shape}; "
+            "try empirical_ntk(model, inputs)."
+        )
+    theta = as_matrix("kernel", theta.reshape(-1, n if theta.ndim == 2 else n * C))
+    if not np.allclose(theta, theta.T, rtol=1e-6, atol=1e-6 * abs(theta).max()):
+        raise ValueError("the kernel is not symmetric; pass the kernel of one set with itself.")
+    return (theta + theta.T) / 2
+
+
+def least_squares(
+    inputs: Any, targets: Any, weights: Any
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"], Float[np.ndarray, "d C"]]:
+    """Return X, Y and W₀, zeros if None, of matching shapes."""
+    X, Y = as_matrix("inputs", inputs), as_matrix("targets", targets)
+    matching("inputs", X, "targets", Y)
+    shape = X.shape[1], Y.shape[1]
+    W = np.zeros(shape) if weights is None else as_matrix("weights", weights)
+    if W.shape != shape:
+        raise ValueError(
+            f"weights must have shape {shape}, got {W.shape}; try weights=None for zeros."
+        )
+    return X, Y, W
 
 
 def matching(name: str, first: Any, other: str, second: Any) -> None:

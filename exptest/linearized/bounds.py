@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from exptest import _checks
+from exptest.linearized.arrays import as_matrix
 
 # λ_max(Hessian) ≤ CURVATURE · λ_max(XᵀX/n), with equality where the docstring says so.
 CURVATURE = {"half_mse": 1.0, "mse": 2.0, "cross_entropy": 0.5, "logistic": 0.25}
@@ -31,7 +32,8 @@ def max_learning_rate(inputs: Any, *, loss: str = "half_mse", bias: bool = False
     paper's 2n/((n − 1) λ_max(Σ)), Σ the sample covariance.
 
     Args:
-        inputs: array or tensor, shape (n, d). Single constant columns are fine.
+        inputs: array or tensor, shape (n, d), or (n,) for one feature. Single constant columns are
+            fine.
         loss: one of the names above, with mean reduction over examples.
         bias: append a column of ones, for a model with an intercept.
 
@@ -39,7 +41,8 @@ def max_learning_rate(inputs: Any, *, loss: str = "half_mse", bias: bool = False
         η_max, weights per gradient.
 
     Raises:
-        ValueError: empty, not two-dimensional, non-finite, or without any variation.
+        ValueError: empty, of more dimensions, non-finite, or without any variation.
+        TypeError: no real numbers.
 
     >>> max_learning_rate([[1.0, 0.0], [0.0, 2.0]])  # XᵀX/n = diag(½, 2)
     1.0
@@ -54,23 +57,7 @@ def max_learning_rate(inputs: Any, *, loss: str = "half_mse", bias: bool = False
 
 
 def _design(inputs: Any) -> Float[np.ndarray, "n d"]:
-    if hasattr(inputs, "detach"):
-        inputs = inputs.detach().cpu().double()
-    try:
-        X = np.asarray(inputs, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"inputs must be real numbers, got {type(inputs).__name__}; try a float array."
-        ) from error
-    if X.ndim != 2:
-        raise ValueError(
-            f"inputs must have shape (n, d), got {X.shape}; try inputs.reshape(len(inputs), -1)."
-        )
-    if X.size == 0:
-        raise ValueError(f"inputs are empty, shape {X.shape}; pass at least one example.")
-    if not np.isfinite(X).all():
-        bad = int((~np.isfinite(X)).sum())
-        raise ValueError(f"inputs hold {bad} non-finite values; remove or impute them first.")
+    X = as_matrix("inputs", inputs)
     if not X.any() or (len(X) > 1 and np.ptp(X, axis=0).max() == 0):
         raise ValueError(
             "inputs are all constant: every example is the same; check how they were loaded."

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import vjp
 
+from exptest.linearized.losses import LossFn, loss_curvature
 from exptest.linearized.networks import function_of_weights, push_forward, trainable
 
-LossFn = Callable[[Tensor, Tensor], Tensor]
 CURVATURES = ("ggn", "hessian", "ntk")
 
 
@@ -64,9 +64,13 @@ class Curvature:
         live = {name: w.clone().requires_grad_() for name, w in weights.items()}
         with torch.enable_grad():
             loss = self.loss_fn(network(live, x), y)
-            gradient = torch.autograd.grad(loss, list(live.values()), create_graph=True)
+            gradient = torch.autograd.grad(
+                loss, list(live.values()), create_graph=True, materialize_grads=True
+            )
             terms = [(g * v).sum() for g, v in zip(gradient, along.values(), strict=True)]
             slope = torch.stack(terms).sum()
+            if not slope.requires_grad:  # a loss that is linear in the weights
+                return {name: torch.zeros_like(w) for name, w in live.items()}
             rows = torch.autograd.grad(slope, list(live.values()), materialize_grads=True)
         return dict(zip(live, rows, strict=True))
 
@@ -92,55 +96,3 @@ class Curvature:
         outputs, change = push_forward(lambda w: network(w, x), weights, along)
         _, pull_back, *_ = vjp(lambda w: network(w, x), weights)
         return outputs.detach(), change.detach(), lambda cotangent: pull_back(cotangent)[0]
-
-
-def loss_curvature(loss_fn: LossFn, outputs: Tensor, y: Tensor, v: Tensor) -> Tensor:
-    """Return (∂²L/∂f²) v at the outputs f."""
-    f = outputs.detach().requires_grad_()
-    with torch.enable_grad():
-        (slope,) = torch.autograd.grad(loss_fn(f, y), f, create_graph=True)
-        if not slope.requires_grad:  # a loss that is linear in the outputs
-            return torch.zeros_like(v)
-        return torch.autograd.grad((slope * v).sum(), f, materialize_grads=True)[0]
-
-
-def largest_output_curvature(loss_fn: LossFn, outputs: Tensor, y: Tensor, averages: bool) -> float:
-    """Return κ, the largest eigenvalue of ∂²ℓ_i/∂f² over the examples at these outputs."""
-    flat = outputs.reshape(len(outputs), -1)
-    columns = []
-    for c in range(flat.shape[1]):
-        v = torch.zeros_like(flat)
-        v[:, c] = 1.0
-        column = loss_curvature(loss_fn, outputs, y, v.view_as(outputs))
-        columns.append(column.reshape(len(flat), -1))
-    blocks = torch.stack(columns, dim=2) * (len(outputs) if averages else 1)
-    return float(torch.linalg.eigvalsh((blocks + blocks.mT) / 2)[:, -1].max())
-
-
-def averages_examples(loss_fn: LossFn, outputs: Tensor, targets: Tensor) -> bool:
-    """Return whether the loss is a mean over examples: doubling the data leaves it as it is.
-
-    Raises:
-        ValueError: neither a mean nor a sum, or not a number.
-    """
-    try:
-        once = loss_fn(outputs, targets)
-        twice = loss_fn(torch.cat([outputs, outputs]), torch.cat([targets, targets]))
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(
-            f"loss_fn refuses outputs of shape {tuple(outputs.shape)} and targets of shape "
-            f"{tuple(targets.shape)}, {targets.dtype}: {error}"
-        ) from error
-    if not isinstance(once, Tensor) or once.ndim != 0:
-        got = f"shape {tuple(once.shape)}" if isinstance(once, Tensor) else type(once).__name__
-        raise ValueError(f"loss_fn must return one number, got {got}; use reduction='mean'.")
-    if not once.isfinite():
-        raise ValueError(f"the loss is {once.item()}; look for non-finite targets.")
-    if torch.isclose(twice, once, rtol=1e-3):
-        return True
-    if torch.isclose(twice, 2 * once, rtol=1e-3):
-        return False
-    raise ValueError(
-        "loss_fn must be a mean or a sum over examples; doubling the data changed it from "
-        f"{once.item():.6g} to {twice.item():.6g}."
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from scipy.special import log_softmax, softmax
 
 from exptest import _checks
-from exptest.linearized.arrays import as_matrix, matching
+from exptest.linearized.arrays import as_kernel, as_matrix
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class CrossEntropyModel:
             labels: classes 0, …, C − 1, shape (n,), whole numbers.
 
         Raises:
-            ValueError, TypeError: shapes that do not match, labels that are no classes.
+            ValueError, TypeError: shapes that do not match, labels that are no classes, a kernel
+                that is not symmetric or not finite.
 
         >>> model = CrossEntropyModel.from_kernel([[1.0]], [[0.0, 0.0]], [0])
         >>> round(float(model.gradient_descent(1.0, 1)[0]), 6)  # log 2
@@ -56,25 +58,19 @@ class CrossEntropyModel:
                 f"labels must be {n} whole numbers from 0 to {C - 1}, got {len(classes)} values "
                 f"from {classes.min():g} to {classes.max():g}."
             )
-        theta = kernel.detach().cpu().double().numpy() if hasattr(kernel, "detach") else kernel
-        theta = np.asarray(theta, dtype=np.float64)
-        if theta.shape == (n, n):
-            theta = np.kron(theta, np.eye(C))
-        elif theta.shape == (n, C, n, C):
-            theta = theta.reshape(n * C, n * C)
-        else:
-            raise ValueError(
-                f"kernel must have shape {(n, n)} or {(n, C, n, C)}, got {theta.shape}; "
-                "try empirical_ntk(model, inputs)."
-            )
-        matching("outputs", F, "labels", classes)
-        return cls(theta, F, np.eye(C)[classes.astype(int)])
+        theta = as_kernel(kernel, n, C)
+        full = theta if len(theta) == n * C else np.kron(theta, np.eye(C))
+        return cls(full, F, np.eye(C)[classes.astype(int)])
 
     def gradient_descent(self, lr: float, steps: int) -> Float[np.ndarray, " t"]:
-        """Return L_0, …, L_steps."""
+        """Return L_0, …, L_steps of gradient descent at the rate ``lr``.
+
+        Raises:
+            ValueError, TypeError: a rate that is not positive, a negative number of steps.
+        """
         rate, f = _checks.positive("lr", lr, 0.1), self.outputs
-        curve = np.empty(steps + 1)
-        for t in range(steps + 1):
+        curve = np.empty(_checks.at_least("steps", steps, 0, 1000) + 1)
+        for t in range(len(curve)):
             curve[t] = self.loss(f)
             f = self.step(f, rate)
         return curve
@@ -93,7 +89,7 @@ class CrossEntropyModel:
         f = self.outputs if f is None else f
         p = softmax(f, axis=1)
         n, C = p.shape
-        values, vectors = np.linalg.eigh((self.kernel + self.kernel.T) / 2)
+        values, vectors = np.linalg.eigh(self.kernel)
         root = vectors * np.sqrt(values.clip(0)) @ vectors.T
         blocks = np.zeros((n, C, n, C))
         blocks[np.arange(n), :, np.arange(n), :] = p[:, :, None] * np.eye(C) - (
@@ -102,5 +98,9 @@ class CrossEntropyModel:
         return np.linalg.eigvalsh(root @ blocks.reshape(n * C, n * C) @ root / n)[::-1]
 
     def critical_learning_rate(self, f: Float[np.ndarray, "n C"] | None = None) -> float:
-        """Return 2/λ_max at ``f`` (default f₀): the largest step that is locally stable."""
-        return float(2.0 / self.local_rates(f)[0])
+        """Return 2/λ_max at ``f`` (default f₀): the largest step that is locally stable.
+
+        Infinite where every step is: one class, or outputs beyond all doubt.
+        """
+        largest = float(self.local_rates(f)[0])
+        return 2.0 / largest if largest > 0.0 else math.inf

@@ -10,15 +10,23 @@ import numpy as np
 from jaxtyping import Float
 
 from exptest import _checks
-from exptest.linearized.arrays import as_matrix, loss_scale, matching, targets_like
+from exptest.linearized import decay
+from exptest.linearized.arrays import (
+    as_array,
+    as_kernel,
+    as_matrix,
+    least_squares,
+    loss_scale,
+    targets_like,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-BLOCK = 128
 # Modes whose eigenvalue is below this share of the largest do not move in any number of steps.
 NEGLIGIBLE = 1e-14
+NOT_ROUNDING = 1e-4  # a kernel in single precision has negative eigenvalues up to about 1e-6
 
 
 @dataclass(frozen=True)
@@ -68,16 +76,10 @@ class LossModel:
         >>> curve.round(12).tolist()
         [2.5, 0.5]
         """
-        X, Y = as_matrix("inputs", inputs), as_matrix("targets", targets)
-        matching("inputs", X, "targets", Y)
-        W = np.zeros((X.shape[1], Y.shape[1])) if weights is None else as_matrix("weights", weights)
-        if W.shape != (X.shape[1], Y.shape[1]):
-            raise ValueError(
-                f"weights must have shape {(X.shape[1], Y.shape[1])}, got {W.shape}; "
-                "try weights=None for zeros."
-            )
+        X, Y, W = least_squares(inputs, targets, weights)
         U, s, _ = np.linalg.svd(X, full_matrices=False)
-        return cls._from_modes(U, s**2, X @ W - Y, loss)
+        with np.errstate(over="ignore"):
+            return cls._from_modes(U, s**2, X @ W - Y, loss)
 
     @classmethod
     def from_kernel(cls, kernel: Any, residual: Any, *, loss: str = "half_mse") -> LossModel:
@@ -89,27 +91,19 @@ class LossModel:
             loss: as in `from_linear`.
 
         Raises:
-            ValueError, TypeError: shapes that do not match, a kernel that is not symmetric.
+            ValueError, TypeError: shapes that do not match, a kernel that is not symmetric or has
+                a negative eigenvalue.
         """
-        theta, R = np.asarray(_numpy(kernel)), as_matrix("residual", residual)
+        R = as_matrix("residual", residual)
         outputs = R.shape[1]
-        if theta.ndim == 4:
-            n, C = theta.shape[:2]
-            if theta.shape != (n, C, n, C) or R.shape != (n, C):
-                raise ValueError(
-                    f"a kernel of shape {theta.shape} needs residuals of shape {(n, C)}, "
-                    f"got {R.shape}."
-                )
-            theta, R = theta.reshape(n * C, n * C), R.reshape(n * C, 1)
-        theta = as_matrix("kernel", theta)
-        if theta.shape != (len(R), len(R)):
+        theta = as_kernel(kernel, *R.shape)
+        values, vectors = np.linalg.eigh(theta)
+        if values[0] < -NOT_ROUNDING * abs(values).max():
             raise ValueError(
-                f"kernel and residual must match, got shapes {theta.shape} and {R.shape}; "
+                f"a kernel has no negative eigenvalue, this one has {values[0]:.4g}; "
                 "try empirical_ntk(model, inputs)."
             )
-        if not np.allclose(theta, theta.T, rtol=1e-6, atol=1e-6 * abs(theta).max()):
-            raise ValueError("the kernel is not symmetric; pass the kernel of one set with itself.")
-        values, vectors = np.linalg.eigh((theta + theta.T) / 2)
+        R = R.reshape(len(theta), -1)
         return cls._from_modes(vectors[:, ::-1], values[::-1], R, loss, outputs=outputs)
 
     @classmethod
@@ -148,7 +142,12 @@ class LossModel:
     ) -> LossModel:
         outputs = R.shape[1] if outputs is None else outputs
         curvature, scale = loss_scale(loss, R.size // outputs, outputs)
-        alive = values > NEGLIGIBLE * max(values.max(initial=0.0), 0.0)
+        if not 0.0 < values[0] < np.inf:
+            raise ValueError(
+                f"no step changes the outputs: the kernel's largest eigenvalue is {values[0]:g}; "
+                "look for inputs that are all zero, or scale them."
+            )
+        alive = values > NEGLIGIBLE * values[0]
         U, values = U[:, alive], values[alive]
         coefficients = U.T @ R
         rest = R - U @ coefficients
@@ -181,47 +180,34 @@ class LossModel:
 
         Claims C2.1 and C2.5.
         """
-        _checks.at_least("steps", steps, 0, 1000)
-        if not 0.0 <= momentum < 1.0:
-            raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}; try momentum=0.9.")
-        rates = np.asarray(_numpy(lr), dtype=np.float64)
-        for rate in rates.ravel():
-            _checks.positive("lr", rate, 0.1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            curves = [
-                self._heavy_ball(rate, steps, momentum) if momentum else self._powers(rate, steps)
-                for rate in rates.ravel()
-            ]
-        return np.array(curves).reshape(*rates.shape, steps + 1)
-
-    def _powers(self, rate: float, steps: int) -> Float[np.ndarray, " t"]:
-        factor = (1.0 - rate * self.eigenvalues) ** 2
-        block = factor[:, None] ** np.arange(min(BLOCK, steps + 1))
-        starts = range(0, steps + 1, BLOCK)
-        curve = np.concatenate([(self.amplitudes * factor**t) @ block for t in starts])
-        return self.floor + curve[: steps + 1]
-
-    def _heavy_ball(self, rate: float, steps: int, momentum: float) -> Float[np.ndarray, " t"]:
-        error, velocity = np.ones_like(self.eigenvalues), np.zeros_like(self.eigenvalues)
-        curve = np.empty(steps + 1)
-        for t in range(steps + 1):
-            curve[t] = self.floor + self.amplitudes @ error**2
-            velocity = momentum * velocity + self.eigenvalues * error
-            error = error - rate * velocity
-        return curve
+        return self.floor + decay.descent(*self._carrying(), lr, steps, momentum)
 
     def gradient_flow(self, times: Any) -> Float[np.ndarray, "*times"]:
-        """Return L(τ) = L_∞ + Σ a_k e^{−2λ_k τ} at the times τ = ηt."""
-        tau = np.asarray(_numpy(times), dtype=np.float64)
-        decays = np.exp(-2.0 * tau[..., None] * self.eigenvalues)
-        return np.asarray(self.floor + decays @ self.amplitudes)
+        """Return L(τ) = L_∞ + Σ a_k e^{−2λ_k τ} at the times τ = ηt ≥ 0.
+
+        Raises:
+            ValueError: a time that is negative or not finite.
+        """
+        return np.asarray(self.floor + decay.flow(self.amplitudes, self.eigenvalues, times))
 
     def effective_rate(self, times: Any) -> Float[np.ndarray, "*times"]:
-        """Return −d log(L − L_∞)/dτ under gradient flow: from Σ2λa/Σa it falls towards 2λ_min."""
-        tau = np.asarray(_numpy(times), dtype=np.float64)
-        decay = np.exp(-2.0 * tau[..., None] * (self.eigenvalues - self.eigenvalues[-1]))
-        rate = (decay @ (2 * self.eigenvalues * self.amplitudes)) / (decay @ self.amplitudes)
-        return np.asarray(rate)
+        """Return −d log(L − L_∞)/dτ under gradient flow: from Σ2λa/Σa it falls towards 2λ_min.
+
+        λ_min is the smallest eigenvalue that carries loss.
+
+        Raises:
+            ValueError: a time that is negative or not finite, or a loss that starts at its floor.
+        """
+        a, λ = self._carrying()
+        if not a.size:
+            raise ValueError("the loss starts at its floor, so it has no rate of decay.")
+        rest = λ - λ[-1]  # what all modes have in common would underflow
+        return np.asarray(decay.flow(2 * λ * a, rest, times) / decay.flow(a, rest, times))
+
+    def _carrying(self) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        """Amplitudes and eigenvalues of the modes that carry loss: the others never will."""
+        carry = self.amplitudes > 0
+        return self.amplitudes[carry], self.eigenvalues[carry]
 
     # -- rates -----------------------------------------------------------------------------
 
@@ -236,28 +222,18 @@ class LossModel:
         return float(2.0 / (self.eigenvalues[0] + self.eigenvalues[-1]))
 
     def critical_learning_rate_with(self, momentum: float) -> float:
-        """2(1 + μ)/λ_max: heavy ball's largest stable rate."""
-        return (1.0 + momentum) * self.critical_learning_rate
+        """Return 2(1 + μ)/λ_max: heavy ball's largest stable rate, 0 ≤ μ < 1."""
+        return (1.0 + decay.momentum_of(momentum)) * self.critical_learning_rate
 
     def modes(self, lr: float, *, gone: float = 0.01) -> pd.DataFrame:
         """Return one row per mode: its share of the loss and the step by which it is gone.
 
         A mode is gone when its part of the loss is below ``gone`` times what it was.
-        """
-        import pandas as pd
 
-        factor = np.abs(1.0 - lr * self.eigenvalues)
-        with np.errstate(divide="ignore"):
-            steps = np.where(factor < 1, np.log(gone) / (2 * np.log(factor)), np.inf)
-        total = self.amplitudes.sum() + self.floor
-        return pd.DataFrame(
-            {
-                "eigenvalue": self.eigenvalues,
-                "share": self.amplitudes / total,
-                "factor": 1.0 - lr * self.eigenvalues,
-                "gone_by_step": np.where(factor == 0, 1.0, np.ceil(steps)),
-            }
-        )
+        Raises:
+            ValueError: a rate that is not positive, ``gone`` not between 0 and 1.
+        """
+        return decay.table(self.amplitudes, self.eigenvalues, self.floor, lr, gone)
 
     # -- predictions -----------------------------------------------------------------------
 
@@ -269,15 +245,28 @@ class LossModel:
         f*(t) = f*(0) − (κ/n) Θ(x*, X) U diag((1 − (1 − ηλ)^t)/λ) Uᵀ r₀.
 
         Args:
-            cross_kernel: Θ(x*, X), shape (m, N); x* Xᵀ for a linear model.
+            cross_kernel: Θ(x*, X), shape (m, n), x* Xᵀ for a linear model; or (m, C, n, C), as
+                `empirical_ntk` returns it, for a model of a kernel over all outputs.
             initial: f*(0), shape (m,) or (m, C).
+            lr, step: η and t.
+
+        Raises:
+            ValueError, TypeError: shapes that do not match, a rate that is not positive.
         """
-        cross, start = as_matrix("cross_kernel", cross_kernel), as_matrix("initial", initial)
-        matching("cross_kernel", cross, "initial", start)
-        moved = (1.0 - (1.0 - lr * self.eigenvalues) ** step) / self.eigenvalues
-        return start - self.kernel_scale * cross @ (
-            self.basis @ (moved[:, None] * self.coefficients)
-        )
+        rate, t = _checks.positive("lr", lr, 0.1), _checks.at_least("step", step, 0, 100)
+        start, cross = as_matrix("initial", initial), as_array("cross_kernel", cross_kernel)
+        N, C = len(self.basis), self.coefficients.shape[1]
+        rows = start.size // C  # m, or m·C where the kernel is one over all outputs
+        if cross.shape[:1] != start.shape[:1] or (cross.size, start.size) != (rows * N, rows * C):
+            raise ValueError(
+                f"cross_kernel and initial must hold a row for each new input, of {N} values for "
+                f"{C} outputs, got shapes {cross.shape} and {start.shape}; "
+                "try empirical_ntk(model, others, inputs) and model(others)."
+            )
+        gone = (1.0 - (1.0 - rate * self.eigenvalues) ** t) / self.eigenvalues
+        pull = self.basis @ (gone[:, None] * self.coefficients)
+        change = as_matrix("cross_kernel", cross.reshape(rows, N)) @ pull
+        return start - self.kernel_scale * change.reshape(start.shape)
 
     def summary(self) -> str:
         """Return the spectrum and the rates in words."""
@@ -293,7 +282,3 @@ class LossModel:
 
     def _repr_html_(self) -> str:
         return f"<p>{self.summary()}</p>"
-
-
-def _numpy(values: Any) -> Any:
-    return values.detach().cpu().double().numpy() if hasattr(values, "detach") else values

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+COMPANY = 8  # examples tried alone and together
 RANDOM = (
     nn.Dropout,
     nn.Dropout1d,
@@ -44,10 +47,10 @@ def trainable(model: nn.Module) -> dict[str, Tensor]:
 
 
 def refuse_mixing(model: nn.Module) -> None:
-    """Refuse modules that, as they stand, are random or let examples see each other.
+    """Refuse modules that, as they stand, are random, change as they run, or mix examples.
 
     Raises:
-        ValueError: batch normalization or dropout in training mode.
+        ValueError: batch normalization, dropout or running statistics in training mode.
     """
     for name, module in model.named_modules():
         kind, place = type(module).__name__, repr(name) if name else "the model itself"
@@ -55,6 +58,11 @@ def refuse_mixing(model: nn.Module) -> None:
             raise ValueError(
                 f"{kind} at {place} normalizes by its batch, so no output is a function of its "
                 f"own example; call model.eval() first, on a module that tracks running statistics."
+            )
+        if module.training and _keeps_statistics(module):
+            raise ValueError(
+                f"{kind} at {place} updates its buffers at every call in training mode; call "
+                f"model.eval() first."
             )
         noisy = isinstance(module, RANDOM) and getattr(module, "p", 1.0) > 0.0
         if noisy and module.training:
@@ -67,6 +75,12 @@ def _uses_batch(module: nn.Module) -> bool:
     if isinstance(module, nn.modules.instancenorm._InstanceNorm):
         return False
     return module.training or getattr(module, "running_mean", None) is None
+
+
+def _keeps_statistics(module: nn.Module) -> bool:
+    if isinstance(module, nn.modules.instancenorm._InstanceNorm):
+        return bool(module.track_running_stats)
+    return isinstance(module, nn.utils.parametrizations._SpectralNorm)
 
 
 def examples(name: str, x: Any) -> Tensor:
@@ -105,7 +119,7 @@ def outputs_of(model: nn.Module, x: Tensor) -> Float[Tensor, "n c"]:
     """
     with torch.enable_grad():
         try:
-            out = model(x)
+            out = model(x.clone())  # a first layer that works in place must not reach the caller's
         except RuntimeError as error:
             raise ValueError(
                 f"the model refuses inputs of shape {tuple(x.shape)}, {x.dtype}: {error}"
@@ -126,6 +140,25 @@ def outputs_of(model: nn.Module, x: Tensor) -> Float[Tensor, "n c"]:
     return out.reshape(len(x), -1)
 
 
+def refuse_company(model: nn.Module, x: Tensor) -> int:
+    """Return the number of outputs C of a model whose output on an example is that example's own.
+
+    Raises:
+        ValueError: as `outputs_of`, or an output that depends on the examples beside it or on
+            chance.
+    """
+    some = x[:COMPANY]
+    beside = outputs_of(model, some).detach()
+    alone = torch.cat([outputs_of(model, one).detach() for one in some.split(1)])
+    gap, size = (beside - alone).abs().max(), alone.abs().max()
+    if gap > 0.01 * size + torch.finfo(alone.dtype).eps ** 0.5:
+        raise ValueError(
+            f"the model's output on an example changes by {gap.item():.2g} with the examples "
+            f"beside it or from call to call; look for batch statistics or dropout in its forward."
+        )
+    return alone.shape[1]
+
+
 def push_forward(
     function: Callable[[dict[str, Tensor]], Tensor],
     at: dict[str, Tensor],
@@ -135,6 +168,18 @@ def push_forward(
     _load_forward_mode()
     outputs, change, *_ = jvp(function, (at,), (along,))
     return outputs, change
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention from products and softmax: torch cannot differentiate its fused kernels twice."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @cache
@@ -159,6 +204,7 @@ def function_of_weights(model: nn.Module) -> Callable[[dict[str, Tensor], Tensor
 
     def call(weights: dict[str, Tensor], x: Tensor) -> Tensor:
         placed = {place: weights[name] for place, name in places.items()}
-        return functional_call(model, placed, (x,), tie_weights=False)
+        with _plain_attention():
+            return functional_call(model, placed, (x.clone(),), tie_weights=False)
 
     return call

@@ -14,11 +14,17 @@ from exptest import _checks
 from exptest.linearized.networks import (
     examples,
     function_of_weights,
-    outputs_of,
+    refuse_company,
     refuse_mixing,
     trainable,
 )
-from exptest.linearized.ntk_structured import kept_bytes, layers_of, structured_ntk
+from exptest.linearized.ntk_structured import (
+    block_of,
+    kept_bytes,
+    layers_of,
+    mirrored,
+    structured_ntk,
+)
 
 METHODS = ("auto", "structured", "general")
 
@@ -77,10 +83,14 @@ def empirical_ntk(
             f"x1 and x2 must hold examples of one shape, got {tuple(x1.shape[1:])} and "
             f"{tuple(x2.shape[1:])}."
         )
+    if x2 is not None and x2.dtype != x1.dtype:
+        raise TypeError(
+            f"x1 and x2 must have one dtype, got {x1.dtype} and {x2.dtype}; try x2.to(x1.dtype)."
+        )
     if dtype is not None:
         model, x1 = deepcopy(model).to(dtype), x1.to(dtype)
         x2 = None if x2 is None else x2.to(dtype)
-    outputs = outputs_of(model, x1[:1]).shape[1]
+    outputs = refuse_company(model, x1)
     spare = _spare_bytes(x1, x2, outputs, trace_outputs, memory_gb)
     layers = None if method == "general" else layers_of(model)
     if layers is None and method == "structured":
@@ -88,35 +98,32 @@ def empirical_ntk(
             "method='structured' needs an nn.Sequential of Linear, Conv2d (groups=1, zero "
             "padding), elementwise, pooling and flattening layers; try method='auto'."
         )
+    n, m = len(x1), len(x1 if x2 is None else x2)
+    kernel = x1.new_zeros((n, m) if trace_outputs else (n, outputs, m, outputs))
     if layers is not None:
         rows = _rows(batch_size, spare, kept_bytes(layers, x1, trace_outputs))
-        return structured_ntk(layers, x1, x2, trace_outputs=trace_outputs, rows=rows)
+        return structured_ntk(layers, x1, x2, kernel, rows)
     numbers = outputs * sum(p.numel() for p in trainable(model).values())
     # Reverse mode holds the Jacobian of one set twice while it is stacked.
     rows = _rows(batch_size, spare, 2 * numbers * x1.element_size())
-    return general_ntk(model, x1, x2, trace_outputs=trace_outputs, rows=rows)
+    return general_ntk(model, x1, x2, kernel, rows)
 
 
 def general_ntk(
-    model: nn.Module, x1: Tensor, x2: Tensor | None, *, trace_outputs: bool, rows: int
+    model: nn.Module, x1: Tensor, x2: Tensor | None, kernel: Tensor, rows: int
 ) -> Tensor:
-    """Return Θ = J₁J₂ᵀ from Jacobians of ``rows`` examples at a time (torch.func)."""
+    """Fill in Θ = J₁J₂ᵀ from Jacobians of ``rows`` examples at a time (torch.func)."""
     first = x1.split(rows)
     second = first if x2 is None else x2.split(rows)
-    strips: list[list[Tensor]] = []
     for i, some in enumerate(first):
         left = jacobian(model, some)
-        blocks: list[Tensor] = []
-        for j, others in enumerate(second):
-            if x2 is None and j < i:
-                above = strips[j][i]
-                blocks.append(above.mT if trace_outputs else above.permute(2, 3, 0, 1))
-                continue
-            right = left if x2 is None and j == i else jacobian(model, others)
-            blocks.append(_contract(left, right, trace_outputs))
-        strips.append(blocks)
-    dim = 1 if trace_outputs else 2
-    return torch.cat([torch.cat(blocks, dim) for blocks in strips])
+        for j in range(i if x2 is None else 0, len(second)):
+            right = left if x2 is None and j == i else jacobian(model, second[j])
+            block = block_of(kernel, i * rows, len(some), j * rows, len(second[j]))
+            for f, g in zip(left, right, strict=True):
+                pattern = "ncp,mcp->nm" if kernel.ndim == 2 else "ncp,mdp->ncmd"
+                block += torch.einsum(pattern, f, g)
+    return kernel if x2 is not None else mirrored(kernel, rows)
 
 
 def jacobian(model: nn.Module, x: Tensor) -> list[Float[Tensor, "n c p"]]:
@@ -126,16 +133,13 @@ def jacobian(model: nn.Module, x: Tensor) -> list[Float[Tensor, "n c p"]]:
     def one(weights: dict[str, Tensor], example: Tensor) -> Tensor:
         return network(weights, example.unsqueeze(0)).reshape(-1)
 
-    blocks = vmap(jacrev(one), (None, 0))(trainable(model), x)
+    try:
+        blocks = vmap(jacrev(one), (None, 0))(trainable(model), x)
+    except RuntimeError as error:
+        raise ValueError(
+            f"torch.func cannot differentiate this model one example at a time: {error}"
+        ) from error
     return [block.detach().flatten(2) for block in blocks.values()]
-
-
-def _contract(left: list[Tensor], right: list[Tensor], trace_outputs: bool) -> Tensor:
-    pattern = "ncp,mcp->nm" if trace_outputs else "ncp,mdp->ncmd"
-    return sum(
-        (torch.einsum(pattern, f, g) for f, g in zip(left, right, strict=True)),
-        start=torch.zeros((), dtype=left[0].dtype, device=left[0].device),
-    )
 
 
 def _spare_bytes(
@@ -158,4 +162,11 @@ def _spare_bytes(
 def _rows(batch_size: int | None, spare: float, bytes_per_example: int) -> int:
     if batch_size is not None:
         return _checks.at_least("batch_size", batch_size, 1, 32)
-    return max(1, int(spare / 2 / bytes_per_example))
+    rows = int(spare / 2 / bytes_per_example)
+    if rows < 1:
+        raise ValueError(
+            f"the gradients of one example take {bytes_per_example / 1e9:.3g} GB, and "
+            f"{spare / 1e9:.3g} GB of memory_gb are left beside the kernel for two of them; "
+            "try a larger memory_gb."
+        )
+    return rows

@@ -57,23 +57,21 @@ def layers_of(model: nn.Module) -> list[nn.Module] | None:
 
 
 def structured_ntk(
-    layers: list[nn.Module], x1: Tensor, x2: Tensor | None, *, trace_outputs: bool, rows: int
+    layers: list[nn.Module], x1: Tensor, x2: Tensor | None, kernel: Tensor, rows: int
 ) -> Tensor:
-    """Return Θ between ``x1`` and ``x2``, holding the factors of 2 ``rows`` examples at a time."""
+    """Fill in Θ between ``x1`` and ``x2``, holding the factors of 2 ``rows`` examples at a time."""
     if rows > BLOCK:
         rows -= rows % BLOCK
+    trace_outputs = kernel.ndim == 2
     first = x1.split(rows)
     second = first if x2 is None else x2.split(rows)
-    outputs = probe(layers, x1)[0].shape[1]
-    n1, n2 = len(x1), len(x1 if x2 is None else x2)
-    kernel = x1.new_zeros((n1, n2) if trace_outputs else (n1, outputs, n2, outputs))
     for i, some in enumerate(first):
         left = factors(layers, some, trace_outputs)
         for j in range(i if x2 is None else 0, len(second)):
             same = x2 is None and i == j
             right = left if same else factors(layers, second[j], trace_outputs)
             _add_products(kernel, left, right, (i * rows, j * rows), same)
-    return kernel if x2 is not None else _mirrored(kernel, min(rows, BLOCK))
+    return kernel if x2 is not None else mirrored(kernel, min(rows, BLOCK))
 
 
 def kept_bytes(layers: list[nn.Module], x: Tensor, trace_outputs: bool) -> int:
@@ -136,12 +134,13 @@ def _run(layers: list[nn.Module], x: Tensor) -> tuple[Tensor, list[nn.Module], l
             else:
                 # An in-place activation would overwrite the output that it is differentiated by.
                 x = layer(x.clone() if getattr(layer, "inplace", False) else x)
-    return x.reshape(len(x), -1), owners, inputs, zs
+        return x.reshape(len(x), -1), owners, inputs, zs
 
 
 def _sweep(layers: list[nn.Module], x: Tensor, trace_outputs: bool) -> list[Factor]:
     out, owners, inputs, zs = _run(layers, x)
-    columns = out.sum(0)
+    with torch.enable_grad():  # the caller may be under no_grad
+        columns = out.sum(0).unbind()
     # Examples do not mix, so one backward pass serves a whole column of outputs.
     deltas = [torch.autograd.grad(column, zs, retain_graph=True) for column in columns]
     found = []
@@ -198,9 +197,7 @@ def _add_products(
     n, m = len(left[0].delta), len(right[0].delta)
     for start in range(0, n, BLOCK):
         stop, skip = min(start + BLOCK, n), start if same else 0
-        rows = slice(corner[0] + start, corner[0] + stop)
-        cols = slice(corner[1] + skip, corner[1] + m)
-        block = kernel[rows, cols] if kernel.ndim == 2 else kernel[rows, :, cols]
+        block = block_of(kernel, corner[0] + start, stop - start, corner[1] + skip, m - skip)
         for f, g in zip(left, right, strict=True):
             _add_product(block, f.rows(start, stop), g.rows(skip, m))
 
@@ -237,7 +234,13 @@ def _at_positions(
     return (moved.reshape(m, c, -1) @ g.delta.reshape(m, c, -1).mT).transpose(0, 1)
 
 
-def _mirrored(kernel: Tensor, step: int) -> Tensor:
+def block_of(kernel: Tensor, row: int, height: int, column: int, width: int) -> Tensor:
+    """Return a view of the kernel between two runs of examples."""
+    rows, columns = slice(row, row + height), slice(column, column + width)
+    return kernel[rows, columns] if kernel.ndim == 2 else kernel[rows, :, columns]
+
+
+def mirrored(kernel: Tensor, step: int) -> Tensor:
     """Fill in what lies below the diagonal, ``step`` rows at a time."""
     flipped = kernel.mT if kernel.ndim == 2 else kernel.permute(2, 3, 0, 1)
     for start in range(step, len(kernel), step):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from scipy.sparse.linalg import LinearOperator, eigsh, gmres
 
 from exptest import _checks
-from exptest.linearized.arrays import as_matrix, loss_scale, matching
+from exptest.linearized.arrays import as_matrix, least_squares, loss_scale
 
 NEGLIGIBLE = 1e-12
 # A diverging loss beyond this is reported as infinite.
@@ -202,11 +202,10 @@ class Moments:
 
     @classmethod
     def of(cls, inputs: Any, targets: Any, weights: Any, *, loss: str) -> Moments:
-        X, Y = as_matrix("inputs", inputs), as_matrix("targets", targets)
-        matching("inputs", X, "targets", Y)
+        X, Y, W = least_squares(inputs, targets, weights)
         n, outputs = Y.shape
-        W = np.zeros((X.shape[1], outputs)) if weights is None else as_matrix("weights", weights)
-        matching("weights", W, "columns of inputs", X.T)
+        if not X.any():
+            raise ValueError("inputs are all zero, so no step changes the outputs.")
         U, s, Vt = np.linalg.svd(X, full_matrices=False)
         alive = s > NEGLIGIBLE * s.max()
         U, s, V = U[:, alive], s[alive], Vt[alive].T

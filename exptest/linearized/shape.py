@@ -59,7 +59,7 @@ def best_exponential(model: LossModel, horizon: float) -> SingleExponential:
         horizon: T > 0, in units of τ = ηt.
 
     Raises:
-        ValueError: the horizon is not positive.
+        ValueError: the horizon is not positive, or the curve does not fall over it.
 
     One mode is one exponential:
 
@@ -73,6 +73,11 @@ def best_exponential(model: LossModel, horizon: float) -> SingleExponential:
     T = _checks.positive("horizon", horizon, 1.0)
     τ = np.linspace(0.0, T, POINTS)
     y = model.gradient_flow(τ)
+    if not y[0] > y[-1]:
+        raise ValueError(
+            f"the loss does not fall within horizon = {T:g}: it stays at {y[0]:.6g}; "
+            "try a longer horizon, or a start away from the solution."
+        )
 
     def fit(basis: Float[np.ndarray, " t"]) -> tuple[float, float, float]:
         design = np.column_stack([basis, np.ones_like(τ)])
@@ -99,7 +104,8 @@ def knee(model: LossModel) -> float:
     """Return the time τ at which the graph of L(τ) is most curved.
 
     Curvature is L''/(1 + L'²)^{3/2} with L in loss units and τ in units of η·steps. For one
-    mode a·e^{−bτ} it is where the slope is −1/√2: τ = log(√2 a b)/b.
+    mode a·e^{−bτ} it is where the slope is −1/√2: τ = log(√2 a b)/b. A curve that starts out
+    flatter bends most at its start, and the knee is 0.
 
     >>> model = LossModel.from_linear([[1.0]], [2.0])  # 2 e^{−2τ}
     >>> round(knee(model), 5), round(float(np.log(np.sqrt(2) * 2 * 2) / 2), 5)
@@ -107,13 +113,14 @@ def knee(model: LossModel) -> float:
     """
     twice = 2.0 * model.eigenvalues
 
-    def negative_curvature(log_time: float) -> float:
-        decays = model.amplitudes * np.exp(-np.exp(log_time) * twice)
+    def flatness(time: float) -> float:
+        decays = model.amplitudes * np.exp(-time * twice)
         slope, bend = -(twice @ decays), (twice**2) @ decays
         return -float(bend / (1.0 + slope**2) ** 1.5)
 
     grid = np.log(np.geomspace(1e-6 / twice[0], 50.0 / twice[-1], 400))
-    return float(np.exp(_minimum(negative_curvature, grid)))
+    found = float(np.exp(_minimum(lambda log_time: flatness(np.exp(log_time)), grid)))
+    return found if flatness(found) < flatness(0.0) else 0.0
 
 
 def _minimum(function: Callable[[float], float], grid: Float[np.ndarray, " g"]) -> float:

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
 from exptest import _checks
-from exptest.linearized.curvature import (
-    CURVATURES,
-    Curvature,
+from exptest.linearized.curvature import CURVATURES, Curvature
+from exptest.linearized.losses import (
     LossFn,
     averages_examples,
     largest_output_curvature,
+    refuse_weighted_batches,
 )
-from exptest.linearized.networks import examples, outputs_of, refuse_mixing, trainable
+from exptest.linearized.networks import examples, refuse_company, refuse_mixing, trainable
 
 DENSE_UP_TO = 32
 
@@ -139,8 +139,11 @@ def curvature_spectrum(
         The spectrum, which prints its residual and the number of products.
 
     Raises:
-        TypeError: inputs that are no floating-point tensor, targets that are no tensor.
-        ValueError: shapes that do not match, non-finite values, a loss neither mean nor sum.
+        TypeError: inputs that are no floating-point tensor of single or double precision, targets
+            that are no tensor.
+        ValueError: shapes that do not match, non-finite values, a loss that is neither mean nor
+            sum, does not add up over batches or has no second derivative, a model that mixes
+            examples or is random.
         RuntimeError: not converged; the message says how far it got.
 
     Claims C3.2, C3.3.
@@ -193,17 +196,23 @@ def _curvature(
     trainable(model)
     refuse_mixing(model)
     x = examples("inputs", inputs)
+    if x.dtype in (torch.float16, torch.bfloat16):
+        raise TypeError(
+            f"{x.dtype} is too coarse for curvature; try model.float(), inputs.float()."
+        )
     if not isinstance(targets, Tensor):
         raise TypeError(f"targets must be a torch.Tensor, got {type(targets).__name__}.")
-    if len(targets) != len(x):
+    if targets.shape[:1] != x.shape[:1]:
         raise ValueError(
-            f"inputs and targets must have one row per example, got {len(x)} and {len(targets)}."
+            "inputs and targets must have one row per example, got shapes "
+            f"{tuple(x.shape)} and {tuple(targets.shape)}."
         )
     rows = len(x) if batch_size is None else _checks.at_least("batch_size", batch_size, 1, 32)
-    outputs_of(model, x[:1])
+    refuse_company(model, x)
     with torch.no_grad():
-        outputs = torch.cat([model(some) for some in x.split(rows)])
+        outputs = torch.cat([model(some.clone()) for some in x.split(rows)])
     averages = averages_examples(loss_fn, outputs, targets)
+    refuse_weighted_batches(loss_fn, outputs, targets, rows, averages)
     κ = largest_output_curvature(loss_fn, outputs, targets, averages)
     return Curvature(model, loss_fn, x, targets, kind, rows, averages, κ)
 
@@ -222,6 +231,10 @@ def _lanczos(
             f"{len(error.eigenvalues)} of {k} eigenvalues converged to a relative residual of "
             f"{tolerance:g} within {max_products} products; try a larger max_products or tolerance."
         ) from error
+    except ArpackError:
+        if operator.matvec(start).any():
+            raise
+        return np.zeros(k), np.eye(p, k)  # ARPACK stops at a start that the matrix sends to zero
 
 
 def _residuals(product: Any, values: np.ndarray, vectors: np.ndarray) -> Float[np.ndarray, " k"]:

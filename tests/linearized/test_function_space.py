@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,8 @@ def test_a_full_kernel_is_taken_too() -> None:
         (np.eye(2), np.zeros((2, 3)), [0, 3], "labels must be 2 whole numbers from 0 to 2"),
         (np.eye(3), np.zeros((2, 3)), [0, 1], r"kernel must have shape \(2, 2\)"),
         (np.eye(2), [[np.nan, 0.0]] * 2, [0, 1], "outputs hold 2 non-finite values"),
+        (np.full((2, 2), np.inf), np.zeros((2, 3)), [0, 1], "kernel hold 4 non-finite values"),
+        ([[1.0, 0.5], [0.0, 1.0]], np.zeros((2, 3)), [0, 1], "the kernel is not symmetric"),
     ],
 )
 def test_bad_input_is_named(
@@ -62,3 +66,14 @@ def test_bad_input_is_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         CrossEntropyModel.from_kernel(kernel, outputs, labels)
+
+
+@pytest.mark.parametrize("settings", [{"lr": 0.0, "steps": 3}, {"lr": 0.1, "steps": -1}])
+def test_settings_without_a_curve_are_named(settings: dict) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        model().gradient_descent(**settings)
+
+
+def test_one_class_is_stable_at_every_step() -> None:
+    alone = CrossEntropyModel.from_kernel(X @ X.T, np.zeros((20, 1)), np.zeros(20))
+    assert alone.critical_learning_rate() == math.inf

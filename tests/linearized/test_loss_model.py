@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from exptest.data import load_california_housing, load_digits
-from exptest.linearized import LossModel
+from exptest.linearized import LossModel, empirical_ntk, linearize
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 FACTORS = [0.1, 0.9, 1.0, 1.9, 2.1]
@@ -186,9 +186,63 @@ def test_predictions_on_other_inputs_are_those_of_the_trained_weights(seed: int,
     assert predicted == pytest.approx(other @ W, rel=1e-9, abs=1e-10)
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_predictions_on_other_inputs_are_those_of_the_linearized_network(outputs: int) -> None:
+    network = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, outputs)).double()
+    x, others = (torch.randn(n, 3, dtype=torch.float64) for n in (6, 4))
+    y = torch.randn(6, outputs, dtype=torch.float64)
+    model = LossModel.from_network(network, x, y)
+    lr, linear = 0.7 * model.critical_learning_rate, linearize(network)
+    predicted = model.outputs_at(empirical_ntk(network, others, x), network(others), lr=lr, step=25)
+    optimizer = torch.optim.SGD(linear.parameters(), lr=lr)
+    for _ in range(25):
+        optimizer.zero_grad()
+        ((linear(x) - y).square().sum() / 12).backward()
+        optimizer.step()
+    assert predicted == pytest.approx(linear(others).detach().numpy(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("cross", "initial", "settings", "message"),
+    [
+        (
+            np.ones((2, 11)),
+            np.ones((2, 2)),
+            {},
+            r"of 12 values for 2 outputs, got shapes \(2, 11\)",
+        ),
+        (np.ones((2, 12)), np.ones((2, 3)), {}, r"got shapes \(2, 12\) and \(2, 3\)"),
+        (np.ones((3, 12)), np.ones((2, 2)), {}, r"got shapes \(3, 12\) and \(2, 2\)"),
+        (np.full((2, 12), np.nan), np.ones((2, 2)), {}, "cross_kernel hold 24 non-finite"),
+        (np.ones((2, 12)), np.ones((2, 2)), {"lr": 0.0}, "lr must be positive"),
+        (np.ones((2, 12)), np.ones((2, 2)), {"step": -1}, "step must be a whole number"),
+    ],
+)
+def test_predictions_need_what_belongs_together(
+    cross: np.ndarray, initial: np.ndarray, settings: dict, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        random_model(0)[0].outputs_at(cross, initial, **({"lr": 0.1, "step": 3} | settings))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_diverging_loss_becomes_infinite_but_a_mode_without_loss_does_not(
+    momentum: float,
+) -> None:
+    model = LossModel.from_linear(np.diag([2.0, 0.5]), [1.0, 1.0])
+    curve = model.gradient_descent(1e6, 400, momentum=momentum)
+    assert np.isinf(curve[-1])
+    assert not np.isnan(curve).any()
+    silent = LossModel.from_linear(np.diag([2.0, 0.5]), [0.0, 1.0])
+    lr = 0.5 / silent.eigenvalues[1]
+    assert lr > 2 * silent.critical_learning_rate
+    assert silent.gradient_descent(lr, 4000, momentum=momentum)[-1] < 1e-12
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (([[0.0], [0.0]], [1.0, 2.0]), "no step changes the outputs"),
         (([[1.0]], [1.0, 2.0]), "inputs and targets differ in length: 1 and 2"),
         (([[np.nan]], [1.0]), "inputs hold 1 non-finite values"),
         (([[1.0]], [1.0], [1.0, 2.0]), r"weights must have shape \(1, 1\)"),
@@ -203,8 +257,12 @@ def test_bad_input_is_named(arguments: tuple, message: str) -> None:
 def test_a_kernel_that_is_none_is_named() -> None:
     with pytest.raises(ValueError, match="the kernel is not symmetric"):
         LossModel.from_kernel([[1.0, 2.0], [0.0, 1.0]], [1.0, 1.0])
-    with pytest.raises(ValueError, match="kernel and residual must match"):
+    with pytest.raises(ValueError, match=r"kernel must have shape \(2, 2\) .* got \(3, 3\)"):
         LossModel.from_kernel(np.eye(3), [1.0, 1.0])
+    with pytest.raises(ValueError, match=r"no negative eigenvalue, this one has -0\.5"):
+        LossModel.from_kernel(np.diag([1.0, -0.5]), [1.0, 1.0])
+    with pytest.raises(TypeError, match="inputs must be real numbers"):
+        LossModel.from_linear([[1j]], [1.0])
     with pytest.raises(ValueError, match="loss must be one of 'half_mse', 'mse'"):
         LossModel.from_kernel(np.eye(2), [1.0, 1.0], loss="huber")
 
@@ -221,6 +279,19 @@ def test_a_kernel_that_is_none_is_named() -> None:
 def test_settings_without_a_curve_are_named(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         random_model(0)[0].gradient_descent(**({"lr": 0.1, "steps": 3} | settings))
+
+
+def test_what_lies_outside_the_curve_is_named() -> None:
+    model = random_model(0)[0]
+    for curve in (model.gradient_flow, model.effective_rate):
+        with pytest.raises(ValueError, match="times must be finite and not negative, got -1"):
+            curve([0.0, -1.0])
+    with pytest.raises(ValueError, match="the loss starts at its floor"):
+        LossModel.from_linear([[1.0]], [0.0]).effective_rate(0.0)
+    with pytest.raises(ValueError, match="gone must lie strictly between 0 and 1"):
+        model.modes(0.1, gone=1.0)
+    with pytest.raises(ValueError, match=r"momentum must lie in \[0, 1\)"):
+        model.critical_learning_rate_with(1.0)
 
 
 def test_a_networks_model_is_computed_in_double_precision_and_checks_its_targets() -> None:

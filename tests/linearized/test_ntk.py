@@ -76,6 +76,27 @@ def test_the_structured_path_is_the_literal_kernel(name: str, batch_size: int | 
     assert relative(empirical_ntk(model, x1, x2, trace_outputs=True, **options), traced) < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("options", "structured"),
+    [
+        ({"stride": (2, 1)}, True),
+        ({"padding": (1, 0), "bias": False}, True),
+        ({"dilation": (1, 2), "padding": 2}, True),
+        ({"groups": 2}, False),
+        ({"padding": "same"}, False),
+        ({"padding": 1, "padding_mode": "circular"}, False),
+    ],
+)
+def test_every_convolution_has_its_literal_kernel(options: dict, structured: bool) -> None:
+    convolution = nn.Conv2d(2, 4, 3, **options)
+    x = torch.randn(5, 2, 6, 7, dtype=torch.float64)
+    size = convolution(x.float())[0].numel()
+    layers = [convolution, nn.Tanh(), nn.Flatten(), nn.Linear(size, 2)]
+    model = nn.Sequential(*layers).double()
+    assert (layers_of(model) is not None) == structured
+    assert relative(empirical_ntk(model, x), literal_ntk(model, x, x)) < 1e-12
+
+
 @pytest.mark.claim("C1.2")
 @pytest.mark.parametrize("batch_size", [None, 3])
 @pytest.mark.parametrize("name", ["mlp", "frozen", "cnn"])
@@ -169,14 +190,20 @@ def test_the_model_and_the_precision_asked_for() -> None:
         ),
         ({"x1": torch.ones(0, 64)}, ValueError, "x1 must hold at least one example"),
         ({"x1": torch.full((2, 64), torch.nan)}, ValueError, "x1 hold 128 non-finite values"),
-        ({"x1": torch.ones(3, 5)}, ValueError, r"the model refuses inputs of shape \(1, 5\)"),
+        ({"x1": torch.ones(3, 5)}, ValueError, r"the model refuses inputs of shape \(3, 5\)"),
         ({"x2": torch.ones(3, 5)}, ValueError, r"examples of one shape, got \(64,\) and \(5,\)"),
+        ({"x2": torch.ones(3, 64).double()}, TypeError, "x1 and x2 must have one dtype"),
         ({"batch_size": 0}, ValueError, "batch_size must be a whole number of at least 1"),
         ({"method": "fast"}, ValueError, "method must be one of 'auto'"),
         (
             {"memory_gb": 1e-7},
             ValueError,
             r"kernel of 4 × 4 examples and 3 outputs takes .* try trace_outputs=True",
+        ),
+        (
+            {"memory_gb": 1e-5, "method": "general"},
+            ValueError,
+            r"gradients of one example take .* of memory_gb are left .* a larger memory_gb",
         ),
     ],
 )

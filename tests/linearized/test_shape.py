@@ -45,6 +45,16 @@ def test_the_knee_of_one_mode_is_where_the_slope_is_minus_one_over_root_two(
     assert knee(diagonal([λ], [a])) == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_flat_start_has_its_knee_at_once() -> None:
+    """√2·a·b < 1: the slope is nowhere as steep as −1/√2, and the curve bends most at τ = 0."""
+    assert knee(diagonal([1.0], [0.3])) == 0.0
+
+
+def test_a_curve_that_does_not_fall_has_no_exponential() -> None:
+    with pytest.raises(ValueError, match="the loss does not fall within horizon = 1"):
+        best_exponential(LossModel.from_linear([[1.0]], [0.0]), 1.0)
+
+
 def test_a_horizon_must_be_positive() -> None:
     with pytest.raises(ValueError, match="horizon must be positive"):
         best_exponential(diagonal([1.0], [1.0]), 0.0)

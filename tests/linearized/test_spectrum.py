@@ -193,11 +193,65 @@ def test_where_nothing_curves_upwards_any_rate_is_stable() -> None:
     assert rate == math.inf
 
 
+@pytest.mark.parametrize("curvature", ["hessian", "ggn", "ntk"])
+def test_a_loss_without_curvature_has_none_for_many_weights_either(curvature: str) -> None:
+    model, x = nn.Linear(50, 2).double(), torch.randn(6, 50, dtype=torch.float64)
+    target = torch.zeros(6, 2, dtype=torch.float64)
+    found = curvature_spectrum(
+        model, lambda f, y: (f - y).mean(), x, target, curvature=curvature, k=2
+    )
+    assert found.eigenvalues.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_mean_is_told_from_a_sum_where_nothing_is_lost(reduction: str) -> None:
+    model, x = nn.Linear(8, 3).double(), torch.randn(30, 8, dtype=torch.float64)
+    loss_fn = nn.MSELoss(reduction=reduction)
+    for gap in (0.0, 1e-9):
+        y = model(x).detach() + gap
+        whole = curvature_spectrum(model, loss_fn, x, y)
+        parts = curvature_spectrum(model, loss_fn, x, y, batch_size=7)
+        exact = torch.linalg.eigvalsh(dense_ggn(model, loss_fn, x, y))[-1].item()
+        assert whole.eigenvalues == pytest.approx([exact], rel=1e-9)
+        assert parts.eigenvalues == pytest.approx([exact], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "targets"),
+    [
+        (nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0, 20.0]).double()), torch.arange(30) % 3),
+        (nn.CrossEntropyLoss(ignore_index=2), torch.arange(30) % 3),
+    ],
+    ids=["class weights", "ignored targets"],
+)
+def test_a_loss_that_does_not_add_up_over_batches_is_taken_whole(
+    loss_fn: nn.Module, targets: Tensor
+) -> None:
+    model, x = network(), torch.randn(30, 8, dtype=torch.float64)
+    exact = torch.linalg.eigvalsh(dense_ggn(model, loss_fn, x, targets))[-1].item()
+    found = curvature_spectrum(model, loss_fn, x, targets)
+    assert found.eigenvalues[0] == pytest.approx(exact, rel=1e-9)
+    with pytest.raises(ValueError, match=r"batches of 4 do not add up .* try batch_size=None"):
+        curvature_spectrum(model, loss_fn, x, targets, batch_size=4)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         ({"inputs": torch.ones(4, 8).long()}, TypeError, "inputs must be floating point"),
-        ({"inputs": torch.randn(3, 8)}, ValueError, "one row per example, got 3 and 4"),
+        (
+            {"inputs": torch.randn(3, 8)},
+            ValueError,
+            r"one row per example, got .*\(3, 8\) and \(4,",
+        ),
+        ({"targets": torch.tensor(1)}, ValueError, r"one row per example, got .* and \(\)"),
+        ({"inputs": torch.randn(4, 8).half()}, TypeError, "float16 is too coarse for curvature"),
+        ({"loss_fn": nn.MultiMarginLoss()}, ValueError, "loss_fn cannot be differentiated twice"),
+        (
+            {"loss_fn": nn.MSELoss(), "targets": torch.zeros(4, 1)},
+            ValueError,
+            "loss_fn refuses .* Using a target size",
+        ),
         ({"targets": [0, 1, 2, 0]}, TypeError, r"targets must be a torch\.Tensor, got list"),
         ({"targets": torch.zeros(4, 2)}, ValueError, r"loss_fn refuses outputs of shape \(4, 3\)"),
         ({"loss_fn": nn.CrossEntropyLoss(reduction="none")}, ValueError, "must return one number"),
