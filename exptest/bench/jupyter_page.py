@@ -19,13 +19,17 @@ CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 TOKEN = "local"
 READY = """() => {
-  const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
-  const kernel = context?.session?.kernel;
-  return Boolean(context?.isReady && kernel?.status === 'idle'
+  const notebook = window.jupyterapp?.shell.currentWidget;
+  const context = notebook?.sessionContext, kernel = context?.session?.kernel;
+  return Boolean(notebook?.context?.isReady && notebook.content.widgets.length
+                 && context?.isReady && kernel?.status === 'idle'
                  && kernel.connectionStatus === 'connected');
 }"""
-DONE = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
-                .every(prompt => /[0-9]/.test(prompt.textContent))"""
+RUN = """async () => {
+  await window.jupyterapp.commands.execute('notebook:run-all-cells');
+  const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
+  return prompts.map(prompt => prompt.textContent);
+}"""
 ASK = """async code => {
   const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
   const future = kernel.requestExecute({code, store_history: false});
@@ -74,14 +78,11 @@ class Lab:
         self.page.wait_for_selector(".jp-NotebookPanel")
         self.page.wait_for_function(READY, timeout=60_000)
 
-    def command(self, name: str) -> None:
-        """Start a command of JupyterLab."""
-        self.page.evaluate(f"void window.jupyterapp.commands.execute('{name}')")
-
-    def run_all(self, timeout_s: float = 120) -> None:
+    def run_all(self) -> None:
         """Run all cells and wait for the last."""
-        self.command("notebook:run-all-cells")
-        self.page.wait_for_function(DONE, timeout=1000 * timeout_s)
+        prompts = self.page.evaluate(RUN)
+        if not all(any(letter.isdigit() for letter in prompt) for prompt in prompts):
+            raise RuntimeError(f"cells did not run, they say {prompts}.")
 
     def ask(self, code: str) -> str:
         """Run ``code`` in the kernel, outside of any cell; return what it prints."""

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
+from exptest.plots.legend import name_above
 from exptest.plots.statistics import plot_fits
 from exptest.plots.style import COLORS, axes_or_new, styled
 from exptest.statistics import ExponentialTestResult
@@ -13,8 +14,6 @@ from exptest.statistics import ExponentialTestResult
 CALIBRATED, PAPER = COLORS["exponential"], COLORS["theory"]
 # Densities that are shown.
 RAREST, COMMONEST = 1e-4, 40.0
-# Points above the axes: a legend or a verdict lies between.
-TITLE_PAD = 26
 UNDER_TEXT = {"fc": "white", "ec": "none", "alpha": 0.75, "pad": 1.0}
 
 
@@ -34,8 +33,7 @@ def plot_rivals(
             paper.exponential.predict(), color=PAPER, linestyle=(0, (1.5, 1.2)), linewidth=2.4,
             label="paper",
         )  # fmt: skip
-    ax.set_title("The window and its fits", y=1.0, pad=TITLE_PAD)
-    _name_above(ax)
+    name_above(ax, "The window and its fits")
     return ax
 
 
@@ -51,7 +49,7 @@ def plot_tail(
     """Draw a null density, what lies beyond the observed statistic shaded: its area is p.
 
     Args:
-        observed: F; beyond the axis it becomes an arrow.
+        observed: F; beyond either end of the axis it becomes an arrow.
         critical: the F of which p = α; nan if not known.
     """
     ax = axes_or_new(ax)
@@ -66,14 +64,15 @@ def plot_tail(
         ax.axvline(critical, color=COLORS["muted"], linestyle="--", linewidth=1.4)
         _beside(ax, critical, 0.78, "α", COLORS["muted"])
     last = float(statistics[-1])
-    if observed <= last:
+    if 0 <= observed <= last:
         ax.axvline(observed, color=COLORS["ink"], linewidth=1.8)
         _beside(ax, observed, 0.92, f"F = {observed:.2f}", COLORS["ink"], left=observed > last / 2)
     else:
+        edge, text = (0.005, 0.34) if observed < 0 else (0.995, 0.66)
         ax.annotate(
-            f"F = {observed:.4g}", (0.995, 0.92), xytext=(0.66, 0.92), xycoords="axes fraction",
-            va="center", ha="right", arrowprops={"arrowstyle": "->", "color": COLORS["ink"]},
-            bbox=UNDER_TEXT,
+            f"F = {observed:.4g}".replace("-", "−"), (edge, 0.92), xytext=(text, 0.92),
+            xycoords="axes fraction", va="center", ha="left" if observed < 0 else "right",
+            arrowprops={"arrowstyle": "->", "color": COLORS["ink"]}, bbox=UNDER_TEXT,
         )  # fmt: skip
     ax.set(yscale="log", ylim=(RAREST, COMMONEST), xlim=(0, last), ylabel="density")
     # Plain words: mathematics costs a third of the time to draw.
@@ -109,7 +108,7 @@ def plot_claims(
         ax.plot(
             amplitudes, shares[k], marker, linestyle="-", color=color, alpha=strength, label=name
         )
-    _name_above(ax)
+    name_above(ax)
     return ax
 
 
@@ -120,11 +119,4 @@ def _beside(
         text, (x, height), xycoords=ax.get_xaxis_transform(), va="center", color=color,
         xytext=(-5 if left else 5, 0), textcoords="offset points", ha="right" if left else "left",
         bbox=UNDER_TEXT,
-    )  # fmt: skip
-
-
-def _name_above(ax: Axes) -> None:
-    ax.legend(
-        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2,
-        columnspacing=1.2, handletextpad=0.5, handlelength=1.6,
     )  # fmt: skip

@@ -9,12 +9,11 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
+from exptest.plots.legend import name_above
 from exptest.plots.style import COLORS, axes_or_new, styled
 
 STEEP, FLAT = COLORS["rejected"], COLORS["exponential"]
 MODES = ("steep mode", "flat mode")
-# Points above the axes: the legend lies between.
-TITLE_PAD = 26
 LEVELS = np.array([0.0, 0.02, 0.1, 0.3, 0.7, 1.4, 2.5, 4.0])
 VIEW = 3.4
 # A path is drawn until it is this far out: it has left the picture by then.
@@ -59,11 +58,10 @@ def plot_paths(
         xlabel="weight $w_1$",
         ylabel="weight $w_2$",
     )
-    ax.set_title("The weights", pad=TITLE_PAD)
     ax.set_xlim(best[0] - VIEW, best[0] + VIEW)
     ax.set_ylim(best[1] - VIEW, best[1] + VIEW)
     ax.set_aspect("equal")
-    _name_above(ax)
+    name_above(ax, "The weights")
     ax.grid(False)
     return ax
 
@@ -85,8 +83,7 @@ def plot_mode_losses(
     for name, color, dots, line in zip(MODES, (STEEP, FLAT), shown, predicted, strict=True):
         ax.plot(_placed(line), color=color)
         ax.plot(_placed(dots), "o", color=color, label=name, **of_steps)
-    ax.set_title("The loss: dots measured, lines predicted", pad=TITLE_PAD)
-    _dress(ax, length)
+    _dress(ax, length, "The loss: dots measured, lines predicted")
     return ax
 
 
@@ -105,22 +102,14 @@ def plot_sgd_runs(
     ax.plot(_placed(expected), "--", color=COLORS["ink"], linewidth=1.6, label="expected")
     if floor is not None:
         ax.axhline(max(floor, SMALLEST), color=COLORS["theory"], linestyle=":", label="floor")
-    ax.set_title(f"The loss of {len(losses)} runs", pad=TITLE_PAD)
-    _dress(ax, losses.shape[1])
+    _dress(ax, losses.shape[1], f"The loss of {len(losses)} runs")
     return ax
 
 
-def _dress(ax: Axes, length: int) -> None:
+def _dress(ax: Axes, length: int, title: str) -> None:
     ax.set(xlabel="step", ylabel="loss above its minimum", yscale="log", xlim=(0, length - 1))
     ax.minorticks_off()
-    _name_above(ax)
-
-
-def _name_above(ax: Axes) -> None:
-    ax.legend(
-        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2,
-        columnspacing=1.2, handletextpad=0.5,
-    )  # fmt: skip
+    name_above(ax, title)
 
 
 def _placed(losses: Any) -> Float[np.ndarray, "*shape"]:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
+from exptest.plots.legend import name_above
 from exptest.plots.style import COLORS, axes_or_new, styled
 
 
@@ -27,14 +28,14 @@ def plot_knee(
         window: length of the window, in units of η · steps.
     """
     ax = axes_or_new(ax)
-    ax.axvspan(0, window, color=COLORS["accepted"], alpha=0.16, lw=0, label="window")
+    ax.axvspan(0, window, color=COLORS["accepted"], alpha=0.3, lw=0, label="window")
     ax.axvline(window / 2, color=COLORS["accepted"], linewidth=1.2)
     ax.plot(times, losses, color=COLORS["exponential"], label="loss")
-    ax.plot(*latest, "d", color=COLORS["theory"], markersize=9, label="latest knee of any rate")
+    ax.plot(*latest, "d", color=COLORS["theory"], markersize=9, label="latest knee")
     if knee is not None:
-        ax.plot(*knee, "o", color=COLORS["rejected"], markersize=10, label="knee: slope −1/√2")
-    ax.set(xlabel="time τ = η · steps", ylabel="loss", title="The curve")
-    ax.legend(loc="upper right")
+        ax.plot(*knee, "o", color=COLORS["rejected"], markersize=10, label="knee")
+    ax.set(xlabel="time τ = η · steps", ylabel="loss")
+    name_above(ax, "The curve, in time")
     return ax
 
 
@@ -45,6 +46,8 @@ def plot_watched(
     window: int,
     stretched: int,
     ax: Axes | None = None,
+    *,
+    title: str = "What is seen, in steps",
 ) -> Axes:
     """Draw a noisy loss signal in steps, with the window N and its stretch by the path ratio.
 
@@ -54,10 +57,10 @@ def plot_watched(
         window, stretched: N and ρN, in steps.
     """
     ax = axes_or_new(ax)
-    ax.axvspan(-0.5, window - 0.5, color=COLORS["accepted"], alpha=0.2, lw=0, label="window N")
+    ax.axvspan(-0.5, window - 0.5, color=COLORS["accepted"], alpha=0.3, lw=0, label="window N")
     if stretched > window:
         ax.axvspan(
-            window - 0.5, stretched - 0.5, color=COLORS["line"], alpha=0.16, lw=0,
+            window - 0.5, stretched - 0.5, color=COLORS["line"], alpha=0.3, lw=0,
             label="× path ratio",
         )  # fmt: skip
     few = len(losses) <= 120
@@ -65,6 +68,6 @@ def plot_watched(
     ax.plot(losses, color=COLORS["loss"], **style)
     if knee is not None:
         ax.axvline(knee, color=COLORS["rejected"], linewidth=1.5, label="knee")
-    ax.set(xlabel="training step", ylabel="training loss", title="What is seen")
-    ax.legend(loc="upper right")
+    ax.set(xlabel="training step", ylabel="training loss")
+    name_above(ax, title)
     return ax

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import log, log10
 from typing import Any
 
 import ipywidgets as widgets
 import traitlets
 
-WIDTH = {"width": "340px"}
+WIDTH = {"width": "400px"}
 LABEL = {"description_width": "150px"}
 
 
@@ -24,9 +25,8 @@ def slider(
     return traitlets.Float(default, min=low, max=high).tag(control=make)
 
 
-def log_slider(default: float, low: float, high: float, label: str, *, form: str = ".3g") -> Any:
+def log_slider(default: float, low: float, high: float, label: str, *, form: str = ".2r") -> Any:
     """A positive number on a logarithmic scale."""
-    from math import log10
 
     make = partial(
         widgets.FloatLogSlider, base=10, min=log10(low), max=log10(high), step=0.02,
@@ -66,7 +66,7 @@ def stops(default: Any, options: Sequence[Any], label: str) -> Any:
 
 def switch(default: bool, label: str) -> Any:
     """On or off."""
-    make = partial(widgets.Checkbox, description=label, indent=False, layout=WIDTH)
+    make = partial(widgets.Checkbox, description=label, style=LABEL, layout=WIDTH)
     return traitlets.Bool(default).tag(control=make)
 
 
@@ -76,8 +76,30 @@ def build(panel: traitlets.HasTraits) -> dict[str, widgets.Widget]:
     for name in names(type(panel)):
         make = panel.trait_metadata(name, "control")
         controls[name] = make(value=getattr(panel, name))
-        traitlets.link((panel, name), (controls[name], "value"))
+        _link(panel, name, controls[name])
     return controls
+
+
+def _link(panel: traitlets.HasTraits, name: str, control: Any) -> None:
+    def moved(change: Any) -> None:
+        if not _rounded(control, getattr(panel, name), change["new"]):
+            setattr(panel, name, change["new"])
+
+    traitlets.dlink((panel, name), (control, "value"))
+    control.observe(moved, "value")
+
+
+def _rounded(control: Any, exact: Any, shown: Any) -> bool:
+    """Whether a slider, which stands on steps alone, stands on the one next to ``exact``.
+
+    A browser writes such a value as soon as it shows the slider; nobody has moved it.
+    """
+    step = getattr(control, "step", None)
+    if step is None:
+        return False
+    if hasattr(control, "base"):
+        exact, shown = log(exact, control.base), log(shown, control.base)
+    return abs(shown - exact) < step / 2
 
 
 def names(panel: type[traitlets.HasTraits]) -> list[str]:

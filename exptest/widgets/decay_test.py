@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from exptest.plots.decay_test import (
     CALIBRATED,
     PAPER,
-    TITLE_PAD,
     plot_claims,
     plot_rivals,
     plot_tail,
 )
+from exptest.plots.legend import TITLE_PAD
 from exptest.plots.style import COLORS
 from exptest.widgets.controls import choice, counter, log_slider, slider, stops
 from exptest.widgets.decay_test_claims import AMPLITUDES, FEW, MANY, Claims, Rates
@@ -59,7 +59,7 @@ class DecayTestExplorer(Explorer):
     seed = counter(0, 0, 50, "seed of the noise")
 
     margins: ClassVar[dict[str, float]] = {
-        "left": 0.058, "right": 0.985, "bottom": 0.125, "top": 0.83, "wspace": 0.27, "hspace": 0.4,
+        "left": 0.058, "right": 0.98, "bottom": 0.125, "top": 0.83, "wspace": 0.27, "hspace": 0.4,
     }  # fmt: skip
 
     def __init__(self, **state: Any) -> None:
@@ -115,6 +115,10 @@ class DecayTestExplorer(Explorer):
         setting, rates = result.trial.setting, result.rates
         ax.axvline(setting.amplitude, color=COLORS["muted"], linewidth=7, alpha=0.25)
         ax.axhline(result.trial.alpha, color=COLORS["ink"], linestyle=":", linewidth=1.4)
+        ax.annotate(
+            "α", (1, result.trial.alpha), xycoords=("axes fraction", "data"), xytext=(4, 0),
+            textcoords="offset points", va="center",
+        )  # fmt: skip
         if shown := rates or self._left_behind:
             plot_claims(*shown[:4], ax, faded=rates is None)
         if rates is None:

@@ -18,6 +18,7 @@ from exptest.recorded import read_losses, replay
 from exptest.widgets import controls
 from exptest.widgets.controls import choice, counter, log_slider, slider
 from exptest.widgets.explorer import Explorer
+from exptest.widgets.wording import plain
 
 
 class ReplayLab(Explorer):
@@ -49,13 +50,15 @@ class ReplayLab(Explorer):
     beta = slider(0.33, 0.05, 0.95, "factor β")
     method = choice("calibrated", ("calibrated", "paper"), "method")
     path_ratio = slider(1.0, 1.0, 20.0, "path ratio ρ", step=0.1)
-    shown = counter(1, 1, 1000, "decision")
+    shown = counter(1, 1, 100_000, "decision")
 
     losses = traitlets.Instance(np.ndarray)
 
     def __init__(self, losses: Any = None, *, column: str | None = None, **state: Any) -> None:
         curve = example() if losses is None else read_losses(losses, column=column)
         self.set_trait("losses", curve)
+        self._replayed: tuple[tuple[Any, ...], Record] | None = None
+        self._file: tuple[str, bytes] | None = None
         super().__init__(**state)
         self.observe(lambda _: self.refresh(), "losses")
 
@@ -65,24 +68,25 @@ class ReplayLab(Explorer):
         self.shown = min(max(self.shown + by, 1), last)
 
     def compute(self) -> Record:
-        """Run the tuner over the curve."""
-        return replay(
-            self.losses,
-            self.max_lr,
-            path_ratio=self.path_ratio if self.path_ratio > 1 else None,
-            alpha=self.alpha,
-            beta=self.beta,
-            method=self.method,
-        )
+        """Run the tuner over the curve, unless it has just done that."""
+        settings = {name: getattr(self, name) for name in ("alpha", "beta", "method")}
+        known = (id(self.losses), self.max_lr, self.path_ratio, *settings.values())
+        if self._replayed is None or self._replayed[0] != known:
+            ratio = self.path_ratio if self.path_ratio > 1 else None
+            record = replay(self.losses, self.max_lr, path_ratio=ratio, **settings)
+            self._replayed = known, record
+            self.controls["shown"].max = max(len(record.decisions), 1)
+        return self._replayed[1]
 
     def draw(self, result: Record) -> None:
         """The whole curve and its rates on the left, one decision on the right."""
         grid = self.canvas.figure.add_gridspec(2, 2, height_ratios=(3, 1), width_ratios=(1.2, 1))
         rates = self.canvas.figure.add_subplot(grid[1, 0])
         signal = self.canvas.figure.add_subplot(grid[0, 0], sharex=rates)
+        made = len(result.decisions)
         plot_signal(result, signal)
         plot_learning_rate(result, rates)
-        signal.set(xlabel="", title=f"{len(result.decisions)} decisions")
+        signal.set(xlabel="", title=f"{made} decision{'s' * (made != 1)}")
         signal.tick_params(labelbottom=False)
         rates.set_ylabel("rate η")
         if (decision := self._selected(result)) is not None:
@@ -98,7 +102,7 @@ class ReplayLab(Explorer):
         if (decision := self._selected(result)) is not None:
             return decision.reason
         return (
-            f"{len(self.losses)} losses do not fill the first window at η = {self.max_lr:.3g}: "
+            f"{len(self.losses)} losses do not fill the first window at η = {plain(self.max_lr)}: "
             "raise η_max, or bring a longer curve."
         )
 
@@ -109,31 +113,57 @@ class ReplayLab(Explorer):
     # -- bringing a curve --------------------------------------------------------------------
 
     def paste(self, text: str) -> None:
-        """Take the numbers in ``text``, separated by anything."""
-        self.losses = read_losses([float(part) for part in re.split(r"[^\w.+-]+", text) if part])
+        """Take the numbers in ``text``, separated by spaces, commas or lines.
 
-    def upload(self, content: bytes, *, column: str | None = None) -> None:
+        Raises:
+            ValueError: something else is among them, or nothing.
+        """
+        numbers = []
+        for part in filter(None, re.split(r"[\s,;\[\]()]+", text.replace("−", "-"))):
+            try:
+                numbers.append(float(part))
+            except ValueError:
+                raise ValueError(
+                    f"{part!r} is not a number; paste losses like 2.30, 1.87, 1.52."
+                ) from None
+        self.losses = read_losses(numbers)
+
+    def upload(
+        self, content: bytes, *, name: str = "uploaded.csv", column: str | None = None
+    ) -> None:
         """Take the losses in the CSV file ``content``."""
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "uploaded.csv"
+            file = Path(folder) / Path(name).name
             file.write_bytes(content)
-            self.losses = read_losses(file, column=column)
+            try:
+                self.losses = read_losses(file, column=column)
+            except ValueError as error:
+                raise ValueError(str(error).replace(str(file), name)) from error
 
     def _children(self) -> list[widgets.Widget]:
-        self.uploader = widgets.FileUpload(accept=".csv,.txt", description="Upload CSV")
+        self.uploader = widgets.FileUpload(
+            accept=".csv,.txt", description="Upload CSV", tooltip="replay a file of losses"
+        )
+        self.column = widgets.Text(
+            placeholder="column, if there are several", continuous_update=False,
+            layout=widgets.Layout(width="200px"),
+        )  # fmt: skip
         self.pasted = widgets.Textarea(
             placeholder="or paste losses: 2.30, 1.87, 1.52, …",
-            layout=widgets.Layout(width="420px", height="32px"),
+            layout=widgets.Layout(width="320px", height="32px"),
         )
+        for box, label in ((self.column, "column of the file"), (self.pasted, "losses to paste")):
+            box.tooltip = label
         take = controls.button("Use pasted", "check", "replay the pasted losses")
         back = controls.button("Previous", "step-backward", "the decision before")
         on = controls.button("Next", "step-forward", "the next decision", style="primary")
         self.uploader.observe(self._uploaded, "value")
+        self.column.observe(lambda _: self._guarded(self._take_file), "value")
         take.on_click(lambda _: self._guarded(lambda: self.paste(self.pasted.value)))
         back.on_click(lambda _: self.step(-1))
         on.on_click(lambda _: self.step())
         return [
-            controls.row(self.uploader, self.pasted, take),
+            controls.row(self.uploader, self.column, self.pasted, take),
             controls.row(*self.controls.values()),
             controls.row(back, on, self._keep),
             self.canvas.image,
@@ -142,7 +172,14 @@ class ReplayLab(Explorer):
 
     def _uploaded(self, change: dict[str, Any]) -> None:
         if change["new"]:
-            self._guarded(lambda: self.upload(bytes(change["new"][0]["content"])))
+            file = change["new"][0]
+            self._file = file["name"], bytes(file["content"])
+            self._guarded(self._take_file)
+
+    def _take_file(self) -> None:
+        if self._file is not None:
+            name, content = self._file
+            self.upload(content, name=name, column=self.column.value.strip() or None)
 
     def _guarded(self, act: Any) -> None:
         """Show what is wrong with a curve; the one before stays."""

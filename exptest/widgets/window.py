@@ -49,7 +49,7 @@ class WindowExplorer(Explorer):
 
     title = "How long to watch"
     size = (960, 430)
-    margins: ClassVar[dict[str, float]] = Explorer.margins | {"bottom": 0.13}
+    margins: ClassVar[dict[str, float]] = Explorer.margins | {"bottom": 0.13, "top": 0.84}
 
     initial_loss = log_slider(2.3, 0.1, 20.0, "initial loss L₀")
     lr = log_slider(0.05, 0.001, 1.0, "learning rate η")
@@ -88,9 +88,10 @@ class WindowExplorer(Explorer):
             result.times, result.curve, knee, (result.latest, L0 / math.e), result.length, left
         )
         left.set(xlim=(0, result.times[-1]), ylim=(0, 1.08 * L0))
+        cut = len(result.losses) == MOST_STEPS
         plot_watched(
             result.losses, result.knee / η if knee else None, result.window, result.stretched,
-            right,
+            right, title=f"What is seen, {f'first {MOST_STEPS}' if cut else 'in'} steps",
         )  # fmt: skip
         right.set_xlim(-0.5, len(result.losses) - 0.5)
 
@@ -99,6 +100,8 @@ class WindowExplorer(Explorer):
         watch = f"L₀ = {self.initial_loss:.3g} and η = {self.lr:.3g} ask for {result.window} losses"
         if result.stretched > result.window:
             watch += f", {result.stretched} with the path ratio {self.path_ratio:.1f}"
+        if result.window < 3:
+            watch += ", too few for any test (the tuner waits for more)"
         if result.knee <= 0:
             return f"{watch}. This decay is too slow to have a knee: it bends most at the start."
         step = result.knee / self.lr

@@ -19,7 +19,7 @@ from PIL import Image
 
 from exptest.plots.style import project_style
 from exptest.widgets import cells
-from exptest.widgets.controls import counter, slider
+from exptest.widgets.controls import counter, log_slider, slider
 from exptest.widgets.explorer import Explorer
 from exptest.widgets.worker import Worker
 
@@ -28,6 +28,7 @@ class Doubler(Explorer):
     """Twice a number; it fails at 13."""
 
     number = slider(1.0, 0.0, 20.0, "number")
+    size_of = log_slider(1.0, 0.1, 10.0, "size_of")
     color = counter(0, 0, 3, "color")
     pause = 0.0
     computed = 0
@@ -68,9 +69,21 @@ def test_a_setting_from_python_and_a_moved_control_are_the_same(doubler: Doubler
     assert "twice 5 is 10" in doubler.words.value
 
 
+def test_a_browser_that_rounds_to_the_sliders_steps_changes_nothing(doubler: Doubler) -> None:
+    doubler.number, doubler.size_of = 3.1416, 2.3
+    doubler.controls["number"].value, doubler.controls["size_of"].value = 3.14, 10**0.36
+    assert (doubler.number, doubler.size_of) == (3.1416, 2.3)
+    doubler.controls["number"].value, doubler.controls["size_of"].value = 3.15, 10**0.38
+    assert (doubler.number, doubler.size_of) == (3.15, 10**0.38)
+
+
 def test_controls_stand_in_the_order_of_their_declaration(doubler: Doubler) -> None:
-    assert list(doubler.controls) == ["number", "color"]
-    assert [control.description for control in doubler.controls.values()] == ["number", "color"]
+    assert list(doubler.controls) == ["number", "size_of", "color"]
+    assert [control.description for control in doubler.controls.values()] == [
+        "number",
+        "size_of",
+        "color",
+    ]
 
 
 def test_the_picture_changes_with_the_setting(doubler: Doubler) -> None:
@@ -117,7 +130,7 @@ def test_a_closed_panel_starts_no_thread(doubler: Doubler) -> None:
 
 
 def test_bad_settings_are_named() -> None:
-    with pytest.raises(TypeError, match="no setting 'nubmer'; try one of color, number"):
+    with pytest.raises(TypeError, match="no setting 'nubmer'; try one of color, number, size_of"):
         Doubler(nubmer=1.0)
     with pytest.raises(traitlets.TraitError, match="number"):
         Doubler(number=99.0)
