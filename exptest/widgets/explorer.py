@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from exptest.plots.style import project_style
 from exptest.widgets.canvas import DRAWING
 from exptest.widgets.panel import Panel
+from exptest.widgets.wording import told
 
 
 class Explorer(Panel):
@@ -47,5 +48,5 @@ class Explorer(Panel):
             self.canvas.draw()
             self.canvas.show()
         self.result = result
-        self.words.value = f"<p style='font-size:115%'>{self.explain(result)}</p>"
+        self.words.value = told(self.explain(result))
         return False

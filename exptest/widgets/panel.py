@@ -147,7 +147,7 @@ class Panel(traitlets.HasTraits):
 
     def _show_error(self, error: BaseException) -> None:
         self.words.value = (
-            f"<p role='alert' style='color:#B00020'><b>{type(error).__name__}</b>: "
+            f"<p role='alert' style='color:#B00020;margin:0'><b>{type(error).__name__}</b>: "
             f"{html.escape(str(error))}</p>"
         )
 

@@ -22,7 +22,8 @@ from exptest.widgets.tasks import tasks
 from exptest.widgets.training_export import export, write_csv, write_figure
 from exptest.widgets.training_picture import RunPicture
 from exptest.widgets.training_run import OPTIMIZERS, Settings, WatchedRun
-from exptest.widgets.training_words import put, status, table, told
+from exptest.widgets.training_words import put, status, table
+from exptest.widgets.wording import told
 
 FRAMES_PER_SECOND = 11
 DRAWING_SHARE = 0.3
@@ -48,7 +49,7 @@ class TrainingLab(Panel):
     """
 
     title = "Training lab"
-    size = (960, 560)
+    size = (960, 520)
 
     task = choice("digits: network", tuple(tasks()), "task")
     width = counter(128, 4, 512, "hidden units", step=4)
@@ -161,13 +162,15 @@ class TrainingLab(Panel):
         self.heart.layout.display = "none"
         self.heart.observe(self._hear, "value")
         speed = self.controls.pop("speed")
+        speed.layout.width, speed.style.description_width = "180px", "60px"
+        self.words.layout.min_height = "46px"  # two lines: the picture stays where it is
         first = [self.buttons[name] for name in actions]
         last = [self.buttons[name] for name in exports]
         return [
             controls.row(*first, self.lay_over, speed),
             self.status,
-            self.canvas.image,
             self.words,
+            self.canvas.image,
             controls.row(*self.controls.values()),
             self.table,
             controls.row(*last, self._keep),

@@ -63,11 +63,11 @@ class RunPicture:
         signal, pvalues, rates = self.axes
         for ax in self.axes:
             _empty(ax)
-        if ghost is not None:
-            _lay_under(signal, rates, ghost)
         plot_signal(record, signal)
         plot_pvalues(record, pvalues)
         plot_learning_rate(record, rates)
+        if ghost is not None:
+            _lay_under(signal, rates, ghost)
         self._predictions(run)
         other = ghost.losses[:GHOST] if ghost is not None else np.empty(0)
         signal.set_xlim(-0.5, max(ROOM * len(run.losses), len(other), SHORTEST))
@@ -94,7 +94,7 @@ class RunPicture:
         return bool(
             len(run.losses) > signal.get_xlim()[1]
             or (fresh.size and not low <= fresh.min() <= fresh.max() <= high)
-            or (signal.get_yscale() == "linear" and fresh.size and fresh.min() < high / 26)
+            or (signal.get_yscale() == "linear" and fresh.size and fresh.min() < high / 29)
             or run.tuner.lr < rates.get_ylim()[0]
             or any(d.pvalue < pvalues.get_ylim()[0] for d in run.decisions[self._painted :])
         )
@@ -129,9 +129,13 @@ class RunPicture:
             shown = np.where(curve[:length] < 1e6 * curve[0], curve[:length], np.nan)
             steps = start + np.arange(len(shown))
             signal.plot(steps, shown, color=COLORS["theory"], lw=2.2, zorder=4, label=label)
-        if run.predictions and (legend := signal.get_legend()) is not None:
+        legend = signal.get_legend()
+        if run.predictions and legend is not None:
             handles = [*legend.legend_handles, signal.lines[-1]]
-            signal.legend(handles=handles, loc="upper right", ncols=2)
+            legend = signal.legend(handles=handles, loc="upper right", ncols=2)
+        if legend is not None:  # readable where a curve runs behind it
+            legend.set_frame_on(True)
+            legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.8)
 
 
 def _empty(ax: Axes) -> None:
@@ -152,9 +156,13 @@ def _open_up(ax: Axes, losses: np.ndarray) -> None:
         ax.set_yscale("log")
         ax.set_ylim(finite.min() / 3, finite.max() * 2)
     else:
-        ax.set_ylim(0, 1.25 * finite.max())
+        ax.set_ylim(0, 1.4 * finite.max())
 
 
 def _lay_under(signal: Axes, rates: Axes, ghost: Record) -> None:
-    signal.plot(ghost.losses, color=COLORS["muted"], lw=0.8, alpha=0.6)
-    rates.plot(ghost.lrs, color=COLORS["muted"], lw=2, ls="--", alpha=0.8)
+    behind: dict[str, Any] = {"color": COLORS["muted"], "zorder": 1}
+    signal.plot(ghost.losses, lw=0.8, alpha=0.6, **behind)
+    rates.plot(ghost.lrs, lw=2, ls="--", alpha=0.8, **behind)
+    shown = ghost.lrs[:GHOST]
+    low, high = rates.get_ylim()
+    rates.set_ylim(min(low, shown.min() / 1.5), max(high, 1.5 * shown.max()))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 import ipywidgets as widgets
 
 from exptest.widgets.training_run import WatchedRun
@@ -14,11 +12,6 @@ ROWS = 6
 def line(text: str) -> str:
     """One line of text."""
     return f"<span style='font-size:110%'>{text}</span>"
-
-
-def told(sentence: str) -> str:
-    """A sentence that screen readers announce."""
-    return f"<p role='status' style='font-size:115%'>{html.escape(sentence)}</p>"
 
 
 def put(widget: widgets.HTML, value: str) -> None:

@@ -1,7 +1,8 @@
-"""Numbers as one writes them in a sentence."""
+"""Sentences, and numbers as one writes them there."""
 
 from __future__ import annotations
 
+import html
 import math
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -28,3 +29,12 @@ def percent(share: float) -> str:
     ('12 %', '0.51 %', '150 %')
     """
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
+
+
+def told(sentence: str) -> str:
+    """Return a sentence as HTML that screen readers announce.
+
+    >>> told("p < α").startswith("<p role='status'")
+    True
+    """
+    return f"<p role='status' style='font-size:115%;margin:0'>{html.escape(sentence)}</p>"
