@@ -95,13 +95,21 @@ def plot_gap(
     order: float,
     error: float,
     ax: Axes | None = None,
+    *,
+    theory: Mapping[str, float] | None = None,
 ) -> Axes:
-    """Draw the gap to the linearization against width, every seed, with the fitted power."""
+    """Draw the gap to the linearization against width, every seed, with the fitted power.
+
+    Args:
+        theory: orders to draw beside it, by what to call them.
+    """
     ax = axes_or_new(ax)
     ax.plot(widths, gaps.T, ".", color=COLORS["muted"], markersize=9)
-    middle = np.exp(np.log(gaps).mean())
-    line = middle * (widths / np.exp(np.log(widths).mean())) ** -order
-    ax.plot(widths, line, color=COLORS["exponential"], label=f"width^(−{order:.2f} ± {error:.2f})")
+    middle, centred = np.exp(np.log(gaps).mean()), widths / np.exp(np.log(widths).mean())
+    for style, (name, other) in zip((":", "--", "-."), (theory or {}).items(), strict=False):
+        ax.plot(widths, middle * centred**-other, style, color=COLORS["theory"], label=name)
+    line = middle * centred**-order
+    ax.plot(widths, line, color=COLORS["exponential"], label=f"fitted: {order:.2f} ± {error:.2f}")
     ax.set(
         xlabel="width", ylabel="largest gap / initial loss", xscale="log", yscale="log",
         xticks=widths, xticklabels=[f"{w:g}" for w in widths],
