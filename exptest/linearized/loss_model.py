@@ -93,6 +93,9 @@ class LossModel:
         Raises:
             ValueError, TypeError: shapes that do not match, a kernel that is not symmetric or has
                 a negative eigenvalue.
+
+        >>> LossModel.from_kernel([[4.0, 0.0], [0.0, 1.0]], [1.0, 1.0]).critical_learning_rate
+        1.0
         """
         R = as_matrix("residual", residual)
         outputs = R.shape[1]
@@ -120,6 +123,11 @@ class LossModel:
 
         Raises:
             ValueError, TypeError: as `empirical_ntk` and `from_kernel`.
+
+        >>> from torch import nn, ones, zeros
+        >>> line = nn.Linear(1, 1, bias=False)
+        >>> LossModel.from_network(line, 2 * ones(3, 1), zeros(3, 1)).eigenvalues.round(9)
+        array([4.])
         """
         from exptest.linearized.networks import examples, outputs_of
         from exptest.linearized.ntk import empirical_ntk
@@ -252,6 +260,13 @@ class LossModel:
 
         Raises:
             ValueError, TypeError: shapes that do not match, a rate that is not positive.
+
+        One step of η = 1 from w = 0 fits y = 3 at x = 1:
+
+        >>> LossModel.from_linear([[1.0]], [3.0]).outputs_at([[2.0]], [0.0], lr=1.0, step=1)
+        array([[6.]])
+
+        Claim C2.8.
         """
         rate, t = _checks.positive("lr", lr, 0.1), _checks.at_least("step", step, 0, 100)
         start, cross = as_matrix("initial", initial), as_array("cross_kernel", cross_kernel)

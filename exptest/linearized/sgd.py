@@ -91,8 +91,18 @@ def noise_floor(
     The fixed point of the recursion of `expected_sgd_loss` (m = 0). For small η the excess over
     L(w*) is (η c/4) tr(E[ε²xxᵀ]) + O(η²): a smaller rate lowers it in proportion.
 
+    Args:
+        inputs, targets, lr, batch_size, loss, replacement: as in `expected_sgd_loss`.
+
     Raises:
         ValueError: the rate is not below `mean_square_critical_rate`; there is no floor then.
+
+    Two examples at x = 1 that pull apart, y = ±1: M = η/(2 − η), on top of L(w*) = ½.
+
+    >>> round(noise_floor([[1.0], [1.0]], [1.0, -1.0], lr=1.0, batch_size=1), 12)
+    1.0
+
+    Claim C3.6.
     """
     critical = mean_square_critical_rate(
         inputs, batch_size=batch_size, loss=loss, replacement=replacement, targets=targets
@@ -137,7 +147,19 @@ def mean_square_critical_rate(
 
     Args:
         inputs: X, shape (n, d).
-        targets: only their number of outputs matters, and only for ``loss="mse"``.
+        batch_size, loss, replacement: as in `expected_sgd_loss`.
+        targets: only their number of outputs matters, and only for ``loss="mse"``; one if None.
+
+    Returns:
+        η_ms, weights per gradient.
+
+    Raises:
+        ValueError, TypeError: bad shapes, values or batch sizes, inputs that are all zero.
+
+    One weight: η_ms = 2 mean(x²)/mean(x⁴) at B = 1; gradient descent's bound is 2/mean(x²) = 0.4.
+
+    >>> round(41 * mean_square_critical_rate([[1.0], [3.0]], batch_size=1), 9)
+    10.0
 
     Claim C3.5.
     """
@@ -162,7 +184,22 @@ def mean_square_critical_rate(
 def critical_batch_size(inputs: Any, *, share: float = 0.5) -> int:
     """Return the smallest B whose mean-square critical rate is ``share`` of 2/λ_max(H).
 
-    Below it a smaller batch costs rate in proportion; above it a larger one gains little.
+    Below it a smaller batch costs rate in proportion; above it a larger one gains little. Batches
+    are drawn with replacement; the loss's convention does not matter.
+
+    Args:
+        inputs: X, shape (n, d).
+        share: of 2/λ_max(H), in (0, 1).
+
+    Raises:
+        ValueError, TypeError: bad shapes, values or shares, inputs that are all zero.
+
+    One weight: η_ms = 10/(25 + 16/B), and 0.9 · 2/5 is reached from B = 5.76.
+
+    >>> critical_batch_size([[1.0], [3.0]], share=0.9)
+    6
+
+    Claim C3.5.
     """
     _checks.open_unit("share", share, 0.5)
     X = as_matrix("inputs", inputs)

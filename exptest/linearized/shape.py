@@ -107,6 +107,9 @@ def knee(model: LossModel) -> float:
     mode a·e^{−bτ} it is where the slope is −1/√2: τ = log(√2 a b)/b. A curve that starts out
     flatter bends most at its start, and the knee is 0.
 
+    Args:
+        model: whose gradient-flow curve.
+
     >>> model = LossModel.from_linear([[1.0]], [2.0])  # 2 e^{−2τ}
     >>> round(knee(model), 5), round(float(np.log(np.sqrt(2) * 2 * 2) / 2), 5)
     (0.86643, 0.86643)

@@ -146,6 +146,11 @@ def curvature_spectrum(
             examples or is random.
         RuntimeError: not converged; the message says how far it got.
 
+    >>> model, x = nn.Linear(2, 1, bias=False), torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    >>> spectrum = curvature_spectrum(model, nn.MSELoss(), x, torch.zeros(2, 1), k=2)
+    >>> spectrum.eigenvalues.round(5)  # of 2XᵀX/n
+    array([4., 1.])
+
     Claims C3.2, C3.3.
     """
     _checks.one_of("curvature", curvature, CURVATURES)
