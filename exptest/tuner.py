@@ -23,6 +23,8 @@ from exptest.statistics import exponential_test, slope_test, window_length
 
 MIN_WINDOW = 32
 DIVERGENCE_FACTOR = 10.0
+# Mini-batch losses scatter, of single examples over orders of magnitude: so many in a row.
+PERSISTENCE = 8
 MIN_LR_FACTOR = 1e-12
 
 
@@ -40,7 +42,9 @@ class Tuner:
         min_lr: the rate never falls below it; default 1e-12 × max_lr.
         min_window: fewest losses in a window, in steps. Default 32 when calibrated (theory/04
             says why), 1 in paper mode.
-        divergence_factor: a loss above this many times L₀ rejects at once (calibrated only).
+        divergence_factor: a loss above this many times the largest harmless one (L₀, the
+            window's first, any of an accepted window) rejects at once; with a path ratio, when
+            eight in a row are (calibrated only).
 
     Raises:
         ValueError, TypeError: an argument is out of range; the message says what to try.
@@ -83,6 +87,8 @@ class Tuner:
         self._ratios: list[float] = []
         self._decisions: list[Decision] = []
         self._initial_loss: float | None = None
+        self._harmless = 0.0
+        self._noisy = False
         self._base: int | None = None
         self._target: int | None = None
         self._begin_window()
@@ -158,6 +164,7 @@ class Tuner:
         """
         loss = float(loss)
         self._losses.append(loss)
+        self._noisy = path_ratio is not None
         if self._initial_loss is None:
             self._set_initial_loss(loss)
         if self.method == "calibrated" and self._diverges(loss):
@@ -176,14 +183,18 @@ class Tuner:
                 "try adding a constant that makes the smallest possible loss 0."
             )
         if math.isfinite(loss) and loss > 0:
-            self._initial_loss = loss
+            self._initial_loss = self._harmless = loss
             self._start = len(self._losses) - 1
             self._plan_window()
 
     def _diverges(self, loss: float) -> bool:
         if not math.isfinite(loss):
             return True
-        return self._initial_loss is not None and loss > self.divergence_factor * self._initial_loss
+        limit = self.divergence_factor * max(self._harmless, self._losses[self._start])
+        if self._initial_loss is None or loss <= limit:
+            return False
+        needed = PERSISTENCE if self._noisy else 1
+        return self.filled >= needed and min(self._losses[-needed:]) > limit
 
     def _correct(self, ratio: float) -> None:
         """Lengthen the window by ρ; a non-finite ρ (gradients overflowed) changes nothing."""
@@ -207,6 +218,8 @@ class Tuner:
         before = self.lr
         self.lr = before if accepted else max(self.beta * before, self.min_lr)
         exhausted = not accepted and self.lr == before
+        if accepted:
+            self._harmless = max(self._harmless, max(self._losses[self._start :]))
         decision = Decision(
             step=len(self._losses) - 1,
             kind=kind,
@@ -241,7 +254,7 @@ class Tuner:
     # -- how it is kept --------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the configuration, the losses and the path ratios: all that decides the rest."""
+        """Return the settings, the losses and the path ratios: all that decides the rest."""
         return {
             "max_lr": self.max_lr,
             "alpha": self.alpha,
@@ -251,7 +264,7 @@ class Tuner:
             "min_window": self.min_window,
             "divergence_factor": self.divergence_factor,
             "losses": list(self._losses),
-            "path_ratios": list(self._ratios),
+            "path_ratios": list(self._ratios) if self._noisy else None,
         }
 
     @classmethod
@@ -260,7 +273,7 @@ class Tuner:
         config = dict(state)
         losses, ratios = config.pop("losses"), config.pop("path_ratios")
         tuner = cls(**config)
-        next_ratio = iter(ratios).__next__ if ratios else None
+        next_ratio = None if ratios is None else iter(ratios).__next__
         for loss in losses:
             tuner.observe(loss, path_ratio=next_ratio)
         return tuner

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from exptest.data import linear_regression
 from exptest.linearized import max_learning_rate
 from exptest.models import mlp
 from exptest.training import Batches, Training, fit
@@ -119,6 +120,19 @@ def test_an_interrupt_returns_what_was_done() -> None:
     assert history.interrupted
     assert len(history.losses) == 31
     assert "interrupted" in str(history)
+
+
+@pytest.mark.claim("C7.10")
+@pytest.mark.parametrize("seed", range(8))
+def test_one_example_a_step_is_enough_to_learn(seed: int) -> None:
+    data = linear_regression()
+    torch.manual_seed(seed)
+    net = nn.Linear(16, 1, bias=False)
+    with torch.no_grad():
+        start = nn.MSELoss()(net(data.inputs), data.targets).item()
+    history = run(net, (data.inputs, data.targets), batch_size=1, steps=4000, seed=seed)
+    assert start > 10
+    assert history.losses[-200:].mean() < start / 20
 
 
 @pytest.mark.parametrize(

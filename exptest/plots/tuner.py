@@ -54,7 +54,7 @@ def plot_signal(record: Record, ax: Axes | None = None) -> Axes:
         for decision in record.decisions:
             draw_fits(ax, decision.test, decision.start)
     _mark_divergences(ax, record)
-    _scale(ax, losses)
+    _scale(ax, record)
     ax.set(xlabel="training step", ylabel="training loss", title="The loss signal")
     ax.legend(handles=_legend(record), loc="upper right", ncols=2)
     return ax
@@ -212,12 +212,19 @@ def _mark_divergences(ax: Axes, record: Record) -> None:
         )
 
 
-def _scale(ax: Axes, losses: Float[np.ndarray, " steps"]) -> None:
-    """Logarithmic where the losses span more than a factor of 20."""
-    positive = losses[losses > 0]
-    if positive.size and positive.max() > 20 * positive.min():
-        ax.set_yscale("log")
-        ax.set_ylim(positive.min() / 1.5, positive.max() * 1.5)
+def _scale(ax: Axes, record: Record) -> None:
+    """Logarithmic where the losses span more than a factor of 20; cut where one exploded."""
+    healthy = np.isfinite(record.losses) & (record.losses > 0)
+    for decision in record.decisions:
+        if decision.kind == "divergence":
+            healthy[decision.start + 1 : decision.step + 1] = False
+    shown = record.losses[healthy]
+    if not shown.size or shown.max() <= 20 * shown.min():
+        return
+    exploded = len(shown) < len(record.losses)
+    ax.set_yscale("log")
+    # Below, one loss in a thousand may leave the picture: single examples reach any depth.
+    ax.set_ylim(np.quantile(shown, 0.001) / 1.5, shown.max() * (30 if exploded else 1.5))
 
 
 def _legend(record: Record) -> list[Line2D | Patch]:
