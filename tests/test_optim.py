@@ -270,6 +270,43 @@ def test_a_state_of_other_settings_is_refused() -> None:
         Run().exptest.load_state_dict(state)
 
 
+def test_a_state_of_another_model_changes_nothing() -> None:
+    run, other = Run(), nn.Linear(3, 1)
+    stranger = ExpTest(torch.optim.SGD(other.parameters(), lr=1.0), max_lr=0.1)
+    run.step(0)
+    with pytest.raises(ValueError, match=r"belongs to another model: .* \[\(1, 3\), \(1,\)\]"):
+        run.exptest.load_state_dict(stranger.state_dict())
+    with pytest.raises(ValueError, match="the state lacks initial, path, ratios"):
+        run.exptest.load_state_dict(run.optimizer.state_dict())
+    assert len(run.exptest.record.losses) == 1
+    assert run.exptest.tuner.max_lr == 0.02
+
+
+def test_a_group_that_came_later_is_named_before_the_loss_counts() -> None:
+    run, late = Run(), nn.Parameter(torch.ones(1))
+    run.optimizer.add_param_group({"params": [late]})
+    with pytest.raises(RuntimeError, match="had 1 parameter groups .* now it has 2"):
+        run.exptest.step(1.0)
+    assert len(run.exptest.record.losses) == 0
+
+
+def test_a_group_at_rest_does_not_hide_the_path_ratio() -> None:
+    torch.manual_seed(0)
+    moving, resting = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+    groups = [{"params": [moving], "lr": 1.0}, {"params": [resting], "lr": 0.0}]
+    exptest = ExpTest(torch.optim.SGD(groups, lr=1.0), max_lr=0.1, min_window=8)
+    path = PathRatio()
+    for step in range(exptest.tuner.min_window + 4):
+        for p in (moving, resting):
+            p.grad = torch.randn(3)
+        if step < 7:
+            path.update(np.concatenate([moving.grad.numpy(), resting.grad.numpy()]))
+        exptest.optimizer.step()
+        exptest.step(0.1)
+    assert exptest.tuner.window is not None
+    assert exptest.tuner._path_ratio == pytest.approx(path.value, rel=1e-5)
+
+
 # -- bad input -----------------------------------------------------------------------------
 
 
@@ -311,6 +348,13 @@ def test_an_optimizer_without_parameters_is_named() -> None:
         ExpTest(empty, max_lr=0.1)
     with pytest.raises(TypeError, match=r"optimizer must be a torch\.optim\.Optimizer, got list"):
         ExpTest([], max_lr=0.1)
+
+
+@pytest.mark.usefixtures("as_users_do")
+def test_a_numpy_scalar_is_a_loss() -> None:
+    run = Run()
+    run.exptest.step(np.float32(0.5))
+    assert run.exptest.record.losses.tolist() == [0.5]
 
 
 def test_sparse_gradients_are_named() -> None:

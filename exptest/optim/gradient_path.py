@@ -107,6 +107,9 @@ class GradientPath:
 def is_plain_sgd(optimizer: Optimizer) -> bool:
     """Whether a step is exactly θ ← θ − ηg, so that the weights carry the sum of gradients."""
     return type(optimizer) is SGD and all(
-        group["momentum"] == 0 and group["weight_decay"] == 0 and not group["maximize"]
+        group["lr"] > 0
+        and group["momentum"] == 0
+        and group["weight_decay"] == 0
+        and not group["maximize"]
         for group in optimizer.param_groups
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Literal
 
 import torch
@@ -118,7 +119,14 @@ class ExpTest:
 
         Raises:
             TypeError, ValueError: the loss is not a scalar; it is not counted.
+            RuntimeError: the optimizer has got more parameter groups since.
         """
+        if len(self.optimizer.param_groups) != len(self._ratios):
+            raise RuntimeError(
+                f"the optimizer had {len(self._ratios)} parameter groups when ExpTest was made, "
+                f"now it has {len(self.optimizer.param_groups)}; make ExpTest after the last "
+                "add_param_group."
+            )
         self._losses.put(_scalar(loss))
         waiting = len(self._losses)
         if self._path is not None and self._measures(waiting):
@@ -187,7 +195,16 @@ class ExpTest:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``, bit for bit."""
+        """Go on from ``state``, bit for bit.
+
+        Raises:
+            ValueError: it is no such state, or one of another model or of other settings;
+                nothing has been changed then.
+        """
+        if missing := {"tuner", "ratios", "initial", "window_start", "path"} - set(state):
+            raise ValueError(
+                f"the state lacks {', '.join(sorted(missing))}; pass what state_dict() returned."
+            )
         for name, own in (("initial", self._initial), ("path", self._path)):
             if (state[name] is None) != (own is None):
                 option = {"initial": "restart='initial'", "path": "path_correction"}[name]
@@ -195,6 +212,7 @@ class ExpTest:
                     f"the saved state and this ExpTest differ in {option}; "
                     "construct it with the settings it was saved with."
                 )
+        self._window_start.check(state["window_start"])
         self.tuner = Tuner.from_state_dict(state["tuner"])
         self._ratios = list(state["ratios"])
         if self._initial is not None:
@@ -226,7 +244,7 @@ def _rate_ratios(optimizer: Any) -> list[float]:
 
 def _scalar(loss: Any) -> Tensor:
     if not isinstance(loss, Tensor):
-        if not isinstance(loss, int | float):
+        if not isinstance(loss, Real):
             raise TypeError(
                 f"loss must be a scalar tensor or a float, got {type(loss).__name__}; "
                 "try loss_fn(outputs, targets)."

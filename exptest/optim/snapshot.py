@@ -57,6 +57,16 @@ class Snapshot:
             "optimizer": [dict(s) if s else None for s in copy.deepcopy(self._state)],
         }
 
+    def check(self, state: dict[str, Any]) -> None:
+        """Raise ValueError if ``state`` belongs to other parameters or buffers."""
+        saved = [tuple(t.shape) for t in state["tensors"]]
+        own = [tuple(t.shape) for t in self._saved]
+        if saved != own:
+            raise ValueError(
+                f"the saved state belongs to another model: its tensors have shapes {saved}, "
+                f"here they are {own}; build the model that it was saved with."
+            )
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for saved, loaded in zip(self._saved, state["tensors"], strict=True):
             saved.copy_(loaded)
