@@ -285,7 +285,7 @@ def test_a_state_of_another_model_changes_nothing() -> None:
 def test_a_group_that_came_later_is_named_before_the_loss_counts() -> None:
     run, late = Run(), nn.Parameter(torch.ones(1))
     run.optimizer.add_param_group({"params": [late]})
-    with pytest.raises(RuntimeError, match="had 1 parameter groups .* now it has 2"):
+    with pytest.raises(RuntimeError, match=r"had 1 parameter groups .* now it has 2"):
         run.exptest.step(1.0)
     assert len(run.exptest.record.losses) == 0
 
