@@ -96,12 +96,13 @@ def diagnose(losses: Any) -> Diagnosis:
     y = _checks.series("losses", losses)
     if why := unanswerable(y, 5):
         raise ValueError(f"losses cannot be described, got {len(y)}: {why}; try a finite window.")
-    fit = fit_exponential(y)
     z, exponent = rescaled(y)
-    residual = z - np.ldexp(fit.predict(), -exponent)
+    residual = z - fit_exponential(z).predict()
     sigma = math.sqrt(float(residual @ residual) / (len(y) - 3))
     noise = describe_noise(residual, 3)
-    return Diagnosis(fit, float(np.ldexp(sigma, exponent)), noise.correlation, len(y))
+    with np.errstate(over="ignore"):
+        sigma = float(np.ldexp(sigma, exponent))
+    return Diagnosis(fit_exponential(y), sigma, noise.correlation, len(y))
 
 
 def power_on(

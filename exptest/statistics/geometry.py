@@ -13,7 +13,9 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
-SLOWEST = 0.02
+# e-folds in the window: where the tabulated decays begin, and how far they always reach; beyond,
+# one e-fold takes two steps: of faster decays noise with heavy tails has too many.
+SLOWEST, REACH = 0.02, 50.0
 RATES = 32
 # Correlations at which the variance inflation is tabulated.
 CORRELATIONS = np.array(
@@ -28,7 +30,7 @@ class Geometry:
     Attributes:
         x: steps rescaled to [0, 1].
         line: ℓ, the falling straight line, centred, of norm 1.
-        rates: k, e-folds in the window; the fastest is one e-fold per step.
+        rates: k, e-folds in the window, from `SLOWEST` to `fastest`.
         curves: v_k, decaying exponentials, centred, of norm 1.
         cosine, sine: of θ_k, the angle between v_k and ℓ.
         turn: arc length of e_k from one rate to the next, radians.
@@ -56,7 +58,7 @@ def geometry(n: int) -> Geometry:
     """Return the geometry of windows of n ≥ 4 losses."""
     x = np.linspace(0.0, 1.0, n)
     line = _unit(0.5 - x)
-    rates = np.geomspace(SLOWEST, n - 1.0, RATES)
+    rates = np.geomspace(SLOWEST, fastest(n), RATES)
     q = np.expm1(-rates[:, None] * x)
     curves = _unit(q - q.mean(axis=1, keepdims=True))
     cosine = curves @ line
@@ -80,6 +82,11 @@ def geometry(n: int) -> Geometry:
         inflation=_inflation(e),
         spike=_unit(spike),
     )
+
+
+def fastest(n: int) -> float:
+    """Return the most e-folds tried in n losses: one in two steps, or 50, or one in each step."""
+    return min(max(0.5 * (n - 1.0), REACH), n - 1.0)
 
 
 def _unit(v: Float[np.ndarray, "*any n"]) -> Float[np.ndarray, "*any n"]:

@@ -13,16 +13,18 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import stdtrit
 
 from exptest import _checks
+from exptest.statistics.blocks import averaged
 from exptest.statistics.exponential import unanswerable
+from exptest.statistics.fits import FASTEST, SLOWEST
 from exptest.statistics.noise import describe_noise
 from exptest.statistics.scaling import rescaled
+from exptest.statistics.slope import fall_error
+from exptest.statistics.varpro import Projection, Rates, rates
 from exptest.statistics.window_fits import WindowFits
 
 Vector = Float[np.ndarray, " n"]
 
 PARAMETERS = ("rate", "floor", "slope")
-# e-folds in the window over which a rate or a floor is profiled.
-SEARCHED = np.geomspace(1e-3, 1e3, 61)
 
 
 @dataclass(frozen=True)
@@ -80,29 +82,19 @@ def confidence_interval(losses: Any, parameter: str = "rate", *, level: float = 
     _checks.open_unit("level", level, 0.95)
     if why := unanswerable(y, 5):
         raise ValueError(f"losses give no interval, got {len(y)}: {why}; try a finite window.")
-    z, exponent = rescaled(y)
+    blocks, size = averaged(y)
+    z, exponent = rescaled(blocks)
     window = WindowFits(z)
     if parameter == "slope":
-        estimate, low, high = _slope(window, level)
+        estimate, low, high = (end / size for end in _slope(window, level))
     else:
-        profile = _rate_profile(window) if parameter == "rate" else _floor_profile(window)
-        estimate, low, high = _profiled(window, profile, level)
+        estimate, low, high = _profiled(window, parameter, level)
     if parameter == "rate":
-        unit = 1.0 / (len(y) - 1.0)
+        unit = 1.0 / (size * (window.n - 1.0))
         return Interval(parameter, estimate * unit, low * unit, high * unit, level)
-    estimate, low, high = (float(np.ldexp(end, exponent)) for end in (estimate, low, high))
+    with np.errstate(over="ignore"):
+        estimate, low, high = (float(np.ldexp(end, exponent)) for end in (estimate, low, high))
     return Interval(parameter, estimate, low, high, level)
-
-
-@dataclass(frozen=True)
-class _Profile:
-    """SSE as a function of one parameter, where it is least, and where to look."""
-
-    sse: Callable[[float], float]
-    estimate: float
-    below: Float[np.ndarray, " b"]
-    above: Float[np.ndarray, " a"]
-    lowest: float
 
 
 def _slope(window: WindowFits, level: float) -> tuple[float, float, float]:
@@ -111,43 +103,15 @@ def _slope(window: WindowFits, level: float) -> tuple[float, float, float]:
     noise = window.noise() if certain is None else certain[1]
     sse = sse if certain is None else certain[0].sse
     step = float(window.shape.line[0] - window.shape.line[1])
-    error = math.sqrt(sse / noise.information) * step
-    reach = float(stdtrit(noise.df, 0.5 + level / 2.0)) * error
+    reach = float(stdtrit(noise.df, 0.5 + level / 2.0)) * fall_error(window, sse, noise) * step
     return slope, slope - reach, slope + reach
 
 
-def _rate_profile(window: WindowFits) -> _Profile:
-    best = window.problem.best(SEARCHED)
-    split = int(np.searchsorted(SEARCHED, best.k))
-    below, above = SEARCHED[:split][::-1], SEARCHED[split:]
-    return _Profile(lambda k: window.problem.at(k).sse, best.k, below, above, 0.0)
-
-
-def _floor_profile(window: WindowFits) -> _Profile:
-    """SSE(c) = min over rates of the squared error of y − c on one exponential."""
-    best = window.problem.best(SEARCHED)
-    x, y = window.problem.x, window.problem.y
-    grid = np.log(SEARCHED)
-
-    def at(log_k: float, left: Vector) -> float:
-        curve = np.exp(-np.exp(log_k) * x)
-        return float(left @ left) - float(curve @ left) ** 2 / float(curve @ curve)
-
-    def sse(floor: float) -> float:
-        left = y - floor
-        near = int(np.argmin([at(u, left) for u in grid]))
-        ends = (grid[max(near - 1, 0)], grid[min(near + 1, len(grid) - 1)])
-        return float(minimize_scalar(at, bounds=ends, args=(left,), method="bounded").fun)
-
-    c = best.start + best.gain
-    spread = math.sqrt(best.sse / window.n) + 1e-12
-    reach = spread * np.geomspace(1e-2, 1e6, 41)
-    return _Profile(sse, c, c - reach, c + reach, -math.inf)
-
-
-def _profiled(window: WindowFits, profile: _Profile, level: float) -> tuple[float, float, float]:
+def _profiled(window: WindowFits, parameter: str, level: float) -> tuple[float, float, float]:
     """Return the estimate and where the profile crosses its critical value on either side."""
-    best = window.problem.best(SEARCHED)
+    searched = rates(SLOWEST, FASTEST * (window.n - 1.0))
+    best = window.problem.best(searched)
+    profile = (_rate_profile if parameter == "rate" else _floor_profile)(window, best, searched)
     noise = describe_noise(best.residual, 3)
     t = float(stdtrit(noise.df, 0.5 + level / 2.0))
     least = min(best.sse, profile.sse(profile.estimate))
@@ -160,9 +124,61 @@ def _profiled(window: WindowFits, profile: _Profile, level: float) -> tuple[floa
     high = _crossing(excess, profile.estimate, profile.above)
     return (
         profile.estimate,
-        profile.lowest if low is None else low,
-        math.inf if high is None else high,
+        profile.least if low is None or profile.sse_least <= limit else low,
+        math.inf if high is None or profile.sse_most <= limit else high,
     )
+
+
+@dataclass(frozen=True)
+class _Profile:
+    """SSE as a function of one parameter, where it is least, and where to look.
+
+    ``least`` is the parameter's lower end (the upper one is infinite); ``sse_least`` and
+    ``sse_most`` are what the SSE tends to there.
+    """
+
+    sse: Callable[[float], float]
+    estimate: float
+    below: Float[np.ndarray, " b"]
+    above: Float[np.ndarray, " a"]
+    least: float
+    sse_least: float
+    sse_most: float
+
+
+def _rate_profile(window: WindowFits, best: Projection, searched: Rates) -> _Profile:
+    split = int(np.searchsorted(searched, best.k))
+    below, above = searched[:split][::-1], searched[split:]
+
+    def sse(k: float) -> float:
+        return window.problem.at(k).sse
+
+    return _Profile(sse, best.k, below, above, 0.0, window.sse, sse(float(searched[-1])))
+
+
+def _floor_profile(window: WindowFits, best: Projection, searched: Rates) -> _Profile:
+    """SSE(c) = min over rates of the squared error of y − c on one exponential.
+
+    A floor of −∞ leaves the lines that do not rise, one of +∞ those that do not fall.
+    """
+    x, y = window.problem.x, window.problem.y
+    grid = np.log(searched)
+
+    def at(log_k: float, left: Vector) -> float:
+        curve = np.exp(-np.exp(log_k) * x)
+        return float(left @ left) - float(curve @ left) ** 2 / float(curve @ curve)
+
+    def sse(floor: float) -> float:
+        left = y - floor
+        near = int(np.argmin([at(u, left) for u in grid]))
+        ends = (grid[max(near - 1, 0)], grid[min(near + 1, len(grid) - 1)])
+        return float(minimize_scalar(at, bounds=ends, args=(left,), method="bounded").fun)
+
+    c = best.start + best.gain
+    reach = (math.sqrt(best.sse / window.n) + 1e-12) * np.geomspace(1e-2, 1e6, 41)
+    level = float(window.problem.centred @ window.problem.centred)
+    ends = (window.sse, level) if window.fall > 0.0 else (level, window.sse)
+    return _Profile(sse, c, c - reach, c + reach, -math.inf, *ends)
 
 
 def _crossing(excess: Callable[[float], float], start: float, outward: Vector) -> float | None:

@@ -23,8 +23,9 @@ EXACT_BIAS = 256
 # Below 8 losses φ cannot be told from 0; from 20 on it is believed in full.
 BLIND, SEEING = 8, 20
 # Tuned: allowance for the error of φ̂ in small windows, smallest information and df.
-SHIFT, LOSS, LOSS_SCALE = 0.11, 0.8, 40.0
+SHIFT, LOSS, LOSS_SCALE = 0.09, 0.8, 40.0
 SPREAD, SPREAD_SMALL, SPREAD_GROWTH = 0.7, 8.0, 8.0
+SPREAD_SHORT, SHORT = 1.2, 30.0
 LEAST_INFORMATION, LEAST_DF = 0.2, 0.7
 # Tuned: a drift of the noise counts beyond this many standard errors, then in full and more.
 DRIFT_GUARD, DRIFT_GUARD_SCALE, DRIFT_LIMIT, DRIFT_BOOST = 0.5, 25.0, 1.9, 1.6
@@ -62,11 +63,13 @@ def describe_noise(residual: Vector, parameters: int) -> Noise:
 
 def noise_of(n: int, parameters: int, r1: float, drift: float = 0.0) -> Noise:
     """Return the noise that residuals with lag-1 autocorrelation r₁ speak of."""
-    phi = _unbiased(r1, n, parameters) * min(max((n - BLIND) / (SEEING - BLIND), 0.0), 1.0)
+    belief = min(max((n - BLIND) / (SEEING - BLIND), 0.0), 1.0)
+    phi = belief * _unbiased(r1, n, parameters)
     independent = max(effective_length(n, phi) - parameters, 0.0)
     loss = min(LOSS, LOSS_SCALE / n) * phi**2
     information = independent * (1.0 - loss) + LEAST_INFORMATION
-    spread = (SPREAD + SPREAD_SMALL / n) * (1.0 + SPREAD_GROWTH * phi**2) / (n * (1.0 - phi**2))
+    spread = SPREAD + SPREAD_SMALL / n + SPREAD_SHORT * belief * min((SHORT / n) ** 6, 1.0)
+    spread *= (1.0 + SPREAD_GROWTH * phi**2) / (n * (1.0 - phi**2))
     df = max(1.0 / (1.0 / information + spread), LEAST_DF)
     return Noise(phi, information, df, drift)
 

@@ -143,9 +143,8 @@ def compare_curves(losses: Any) -> CurveComparison:
     exponential, power_law = fit_exponential(y), fit_power_law(y)
     if not np.isfinite(y).all() or len(y) < 5:
         return CurveComparison(exponential, power_law, math.nan)
-    exponent = rescaled(y)[1]
-    fits = (exponential, power_law)
-    residuals = [np.ldexp(y - fit.predict(), -exponent) for fit in fits]
+    z, _ = rescaled(y)
+    residuals = [z - fit(z).predict() for fit in (fit_exponential, fit_power_law)]
     tiny = len(y) * float(np.finfo(float).eps) ** 2
     sse = [max(float(r @ r), tiny) for r in residuals]
     better = residuals[int(np.argmin(sse))]

@@ -32,7 +32,7 @@ class EveryLook:
 
     def decide(self, pvalue: float) -> bool:
         """Return whether p < α."""
-        return pvalue < self.alpha
+        return _pvalue(pvalue) < self.alpha
 
 
 class AlphaSpending:
@@ -68,7 +68,7 @@ class AlphaSpending:
 
     def decide(self, pvalue: float) -> bool:
         """Take one look; return whether p is below its level."""
-        claimed = pvalue < self.level
+        claimed = _pvalue(pvalue) < self.level
         self.taken += 1
         return claimed
 
@@ -88,6 +88,8 @@ class EProcess:
     >>> process = EProcess(0.05)
     >>> process.decide(0.04), process.value  # ½ / √0.04
     (False, 2.5)
+    >>> process.decide(0.001), process.decide(1.0), process.value < 1 / 0.05  # once claimed, kept
+    (True, True, True)
 
     Claim C6.6.
     """
@@ -98,7 +100,7 @@ class EProcess:
 
     def reset(self) -> None:
         """Begin again with no evidence."""
-        self._log = 0.0
+        self._log = self._most = 0.0
 
     @property
     def value(self) -> float:
@@ -106,9 +108,16 @@ class EProcess:
         return math.exp(min(self._log, 700.0))
 
     def decide(self, pvalue: float) -> bool:
-        """Add one p-value; return whether the evidence has reached 1/α."""
-        self._log += math.log(0.5) - 0.5 * math.log(max(pvalue, 1e-300))
-        return self._log >= -math.log(self.alpha)
+        """Add one p-value; return whether the evidence has reached 1/α, now or before."""
+        self._log += math.log(0.5) - 0.5 * math.log(max(_pvalue(pvalue), 1e-300))
+        self._most = max(self._most, self._log)
+        return self._most >= -math.log(self.alpha)
+
+
+def _pvalue(value: float) -> float:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"pvalue must lie between 0 and 1, got {value!r}; try result.pvalue.")
+    return value
 
 
 def any_claim(rule: Callable[[], Rule], runs: Float[np.ndarray, "r k"]) -> float:

@@ -69,6 +69,8 @@ def _without_verdict(y: Vector, method: str, note: str) -> SlopeTestResult:
 def _paper(y: Vector) -> SlopeTestResult:
     line = fit_line(y)
     statistic, pvalue = paper.t_test(y, line)
+    if math.isnan(pvalue):
+        return _without_verdict(y, "paper", "t is not a number")
     return SlopeTestResult(statistic, pvalue, len(y) - 2.0, "paper", len(y), line)
 
 
@@ -101,8 +103,12 @@ def _calibrated(y: Vector) -> SlopeTestResult:
 
 
 def _t(window: WindowFits, sse: float, noise: Noise) -> tuple[float, Noise]:
-    if sse == 0.0:
-        return math.copysign(math.inf, -window.fall), noise
+    error = fall_error(window, sse, noise)
+    return (-window.fall / error if error else math.copysign(math.inf, -window.fall)), noise
+
+
+def fall_error(window: WindowFits, sse: float, noise: Noise) -> float:
+    """Return the standard error of the fall along the unit line, for this noise."""
     x = window.shape.x - 0.5
     variance = drift_inflation(noise.drift, 0.0, float(window.shape.line**2 @ x**2))
-    return -window.fall * math.sqrt(noise.information / sse / float(variance)), noise
+    return math.sqrt(sse * float(variance) / noise.information)

@@ -42,6 +42,21 @@ def test_the_whole_size_table_is_honest(test: str) -> None:
     assert len(too_often(frame, FULL)) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("test", "scenario"),
+    [
+        ("exponential", Scenario("flat", "t3", 1000)),
+        *(("slope", Scenario("flat", "AR(1) 0.9", n)) for n in (20, 24, 28, 32, 40, 50)),
+    ],
+    ids=str,
+)
+def test_the_hardest_cells_are_honest_at_one_percent(test: str, scenario: Scenario) -> None:
+    """Ten seeds at once, for an excess that one seed of 2000 would hide."""
+    frame = rejection_rates(test, [scenario], alphas=(0.01,), replications=10 * FULL, seed=8)
+    assert len(too_often(frame, 10 * FULL)) == 0
+
+
 @pytest.mark.claim("C5.7")
 def test_power_is_the_paper_s_or_better_at_n_200() -> None:
     options = {"lengths": (200,), "efolds": (2, 5, 20), "amplitudes": (1, 2), "replications": 200}

@@ -75,6 +75,12 @@ def test_a_larger_gain_is_never_more_probable(lean: float, one: float, other: fl
     assert p_high <= p_low * (1 + 1e-9)
 
 
+def test_the_tried_rates_hold_fifty_efolds_and_no_more_than_one_a_step() -> None:
+    for n in (4, 20, 50, 200, 4000):
+        assert min(n - 1, 50) <= geometry(n).rates[-1] * (1 + 1e-12) <= n
+    assert geometry(4000).rates[-1] == pytest.approx(3999 / 2)
+
+
 def test_no_gain_is_no_evidence() -> None:
     assert crossing_probability(geometry(20), 1.0, 0.0, known(20)) == 1.0
     assert crossing_probability(geometry(20), 1.0, -0.1, known(20)) == 1.0

@@ -9,7 +9,13 @@ from scipy.integrate import quad
 from exptest.statistics import compare_curves, fit_exponential, fit_power_law
 from exptest.statistics.calibration import pvalues
 from exptest.statistics.diagnosis import diagnose, power_on
-from exptest.statistics.repeated import AlphaSpending, EProcess, any_claim, run_level_error
+from exptest.statistics.repeated import (
+    AlphaSpending,
+    EProcess,
+    EveryLook,
+    any_claim,
+    run_level_error,
+)
 from exptest.statistics.required import exponential_power, required_window, slope_power
 from exptest.statistics.scenarios import Scenario, ar1
 
@@ -87,8 +93,17 @@ def test_a_bet_against_the_null_is_fair() -> None:
     assert not process.decide(1.0)
     assert process.value == pytest.approx(0.5)
     assert process.decide(1e-6)
+    assert process.decide(1.0)  # the claim is about the run: it stays
     process.reset()
     assert process.value == 1.0
+    assert not process.decide(1.0)
+
+
+@pytest.mark.parametrize("rule", [EveryLook, AlphaSpending, EProcess])
+@pytest.mark.parametrize("value", [np.nan, -0.1, 1.5])
+def test_what_is_no_pvalue_is_named(rule, value: float) -> None:
+    with pytest.raises(ValueError, match="pvalue must lie between 0 and 1"):
+        rule().decide(value)
 
 
 @pytest.mark.claim("C6.5")
@@ -136,6 +151,13 @@ def test_signal_and_noise_of_a_curve_are_recovered(phi: float) -> None:
     assert np.mean([d.correlation for d in found]) == pytest.approx(phi, abs=0.05)
     assert np.mean([d.floor for d in found]) == pytest.approx(1.5, abs=0.05)
     assert np.mean([d.efolds for d in found]) == pytest.approx(0.02 * 399, rel=0.1)
+
+
+def test_curves_at_the_edge_of_float64_are_described() -> None:
+    huge = 1.79e308 * np.exp(-np.linspace(0, 3, 40))
+    assert diagnose(huge).efolds == pytest.approx(3.0)
+    assert compare_curves(huge).better == "exponential"
+    assert diagnose(np.tile([1.79e308, -1.79e308], 20)).sigma > 1e308
 
 
 def test_could_this_test_have_seen_it() -> None:

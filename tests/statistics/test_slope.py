@@ -36,6 +36,8 @@ def test_exact_lines_get_exact_answers() -> None:
     assert slope_test([1.0, 2.0, 3.0, 4.0]).pvalue == 1.0
     assert "constant" in slope_test([2.2] * 30).sentence
     assert "constant" in slope_test([2.2] * 30, method="paper").sentence
+    smallest = [5e-324, 0.0, 1e-323] * 5
+    assert slope_test(smallest, method="paper").pvalue == 1.0
 
 
 @pytest.mark.claim("C6.8")
@@ -118,6 +120,30 @@ def test_wider_confidence_is_a_wider_interval(seed: int, level: float) -> None:
     y = 3 * np.exp(-0.1 * np.arange(40)) + 0.2 * np.random.default_rng(seed).normal(size=40)
     narrow, wide = (confidence_interval(y, "slope", level=c) for c in (0.9 * level, level))
     assert wide.low <= narrow.low <= narrow.estimate <= narrow.high <= wide.high
+
+
+def test_a_straight_line_has_no_lowest_floor(rng: np.random.Generator) -> None:
+    line = np.linspace(1, 0, 60) + 0.05 * rng.normal(size=60)
+    assert confidence_interval(line, "floor").low == -np.inf
+    assert confidence_interval(-line, "floor").high == np.inf
+
+
+@pytest.mark.parametrize(("parameter", "truth"), [("rate", 5e-4), ("floor", 1.0), ("slope", None)])
+def test_long_windows_have_intervals_per_step(parameter: str, truth: float | None) -> None:
+    """Blocks of steps give what all steps would, per step."""
+    t, rng = np.arange(10_000), np.random.default_rng(4)
+    y = 1 + 3 * np.exp(-5e-4 * t) + rng.normal(size=len(t))
+    interval = confidence_interval(y, parameter)
+    assert (slope_test(y).line.slope if truth is None else truth) in interval
+    assert interval.high - interval.low < 0.2 * abs(interval.estimate)
+
+
+def test_the_slope_s_interval_is_the_test_turned_round() -> None:
+    """Zero is outside the central 1 − 2α exactly when the one-sided p is below α or above 1 − α."""
+    for losses in Scenario("line", "shrinking", 60, 1.0).simulate(40):
+        p = slope_test(losses).pvalue
+        excluded = 0.0 not in confidence_interval(losses, "slope", level=0.9)
+        assert excluded == (min(p, 1 - p) < 0.05)
 
 
 def test_intervals_name_bad_input() -> None:
