@@ -19,7 +19,7 @@ from exptest.widgets import cells, controls
 from exptest.widgets.canvas import Canvas
 from exptest.widgets.worker import Worker
 
-# Frozen when the interpreter exits: no thread of theirs may outlive it.
+# No thread of theirs may outlive the interpreter.
 _OPEN: weakref.WeakSet[Panel] = weakref.WeakSet()
 
 
@@ -166,6 +166,7 @@ def _tree(widget: widgets.Widget) -> list[widgets.Widget]:
 
 
 @atexit.register
-def _freeze_all() -> None:
+def _stop_all() -> None:
+    # Nothing is sent: of large messages ZeroMQ loses the end by now, and garbles what follows.
     for panel in list(_OPEN):
-        panel.freeze()
+        panel.worker.stop()

@@ -32,7 +32,14 @@ class LiveWindow:
         (self.losses,) = draw_losses(signal, np.empty(0), dense=dense)
         self.losses.set_animated(True)
         (self.p,) = pvalues.plot(
-            [], [], "o", markersize=9, markerfacecolor="none", markeredgewidth=2, **unseen
+            [],
+            [],
+            "o",
+            markersize=9,
+            markerfacecolor="none",
+            markeredgewidth=2,
+            clip_on=False,
+            **unseen,
         )
         (self.rate,) = rates.plot([], [], color=COLORS["rate"], lw=2.5, **unseen)
         self.fits: list[Any] = []
