@@ -111,6 +111,7 @@ def load_mnist(path: str | Path | None = None) -> Dataset:
 
     Raises:
         FileNotFoundError: found nowhere; the message names every place.
+        ValueError: found, but damaged.
     """
     arrays = _find("MNIST", MNIST, path, _read_mnist, _fetch_mnist)
     x_train, y_train, x_test, y_test = arrays
@@ -128,6 +129,7 @@ def load_california_housing(path: str | Path | None = None) -> Dataset:
 
     Raises:
         FileNotFoundError: found nowhere; the message names every place.
+        ValueError: found, but damaged.
     """
     from sklearn.model_selection import train_test_split
 
@@ -158,7 +160,7 @@ def _find(
     for place, folder_or_file in given + _places():
         file = _file(folder_or_file, filename)
         if file.is_file():
-            return read(file)
+            return _read(name, file, read)
         if place == "the path given":
             raise FileNotFoundError(f"no {filename} at the path given, {str(path)!r}.")
     try:
@@ -169,6 +171,16 @@ def _find(
             f"{name} was not found: path= was not given; $EXPTEST_DATA is {asked}, without "
             f"{filename}; {_places()[-1][0]} {_places()[-1][1]} does not hold it; the "
             f"download through scikit-learn failed ({error}). Try path='folder/with/{filename}'."
+        ) from error
+
+
+def _read(name: str, file: Path, read: Callable[[Path], T]) -> T:
+    try:
+        return read(file)
+    except Exception as error:  # a damaged archive or pickle raises whatever it meets
+        raise ValueError(
+            f"{str(file)!r} cannot be read as {name} ({error}); try deleting it and loading "
+            "again, or the path of a whole file."
         ) from error
 
 
@@ -191,7 +203,7 @@ def _read_mnist(file: Path) -> Arrays:
     with np.load(file) as data:
         missing = {"x_train", "y_train", "x_test", "y_test"} - set(data)
         if missing:
-            raise ValueError(f"{str(file)!r} lacks {sorted(missing)}; it is not MNIST as .npz.")
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         return (
             data["x_train"].reshape(-1, 784).astype(np.float64),
             data["y_train"].astype(np.int64),

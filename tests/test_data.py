@@ -82,6 +82,15 @@ def test_a_path_that_holds_nothing_is_named(tmp_path: Path) -> None:
         load_mnist(tmp_path)
 
 
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cal_housing_py3.pkz").write_text("junk")
+    with pytest.raises(ValueError, match=r"cal_housing_py3\.pkz' cannot be read as California"):
+        load_california_housing(tmp_path)
+    np.savez(tmp_path / "mnist.npz", x_train=np.zeros(3))
+    with pytest.raises(ValueError, match="as MNIST .it lacks x_test, y_test, y_train"):
+        load_mnist(tmp_path)
+
+
 @needs_shared
 def test_california_is_the_papers_split() -> None:
     data = load_california_housing(SHARED)
