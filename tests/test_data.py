@@ -87,7 +87,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cal_housing_py3\.pkz' cannot be read as California"):
         load_california_housing(tmp_path)
     np.savez(tmp_path / "mnist.npz", x_train=np.zeros(3))
-    with pytest.raises(ValueError, match="as MNIST .it lacks x_test, y_test, y_train"):
+    with pytest.raises(ValueError, match=r"as MNIST .it lacks x_test, y_test, y_train"):
         load_mnist(tmp_path)
 
 
