@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class JudgedWindow:
         test: ``"exponential"`` or ``"slope"``.
         lr: rate in force, by the paper's decisions.
         paper, calibrated: whether each keeps the rate.
+        floor, sigma, correlation: of the exponential and the noise around it; nan in windows of
+            fewer than five losses.
     """
 
     start: int
@@ -45,6 +48,9 @@ class JudgedWindow:
     lr: float
     paper: bool
     calibrated: bool
+    floor: float = math.nan
+    sigma: float = math.nan
+    correlation: float = math.nan
 
 
 def judge(
@@ -65,12 +71,20 @@ def judge(
         ask = exponential_test if test == "exponential" else slope_test
         window = losses[start:stop]
         paper = ask(window, method="paper").reject(ALPHA)
-        windows.append(JudgedWindow(start, stop, test, lr, paper, ask(window).reject(ALPHA)))
+        verdicts = (paper, ask(window).reject(ALPHA))
+        windows.append(JudgedWindow(start, stop, test, lr, *verdicts, *_estimates(window)))
         if not paper:
             lr, rejections = lr * BETA, rejections + 1
         elif test == "exponential":
             test = "slope"
         start = stop
+
+
+def _estimates(window: Float[np.ndarray, " n"]) -> tuple[float, float, float]:
+    if len(window) < 5:
+        return math.nan, math.nan, math.nan
+    found = diagnose(window)
+    return found.floor, found.sigma, found.correlation
 
 
 def published_windows(folder: Path) -> tuple[dict[str, list[JudgedWindow]], pd.DataFrame]:
@@ -82,7 +96,6 @@ def published_windows(folder: Path) -> tuple[dict[str, list[JudgedWindow]], pd.D
         longest = max(
             (w for w in judged[name] if w.test == "slope"), key=lambda w: w.stop - w.start
         )
-        found = diagnose(losses[longest.start : longest.stop])
         rows.append(
             {
                 "curve": name,
@@ -90,9 +103,9 @@ def published_windows(folder: Path) -> tuple[dict[str, list[JudgedWindow]], pd.D
                 "kept, paper": sum(w.paper for w in judged[name]),
                 "kept, calibrated": sum(w.calibrated for w in judged[name]),
                 "differ": sum(w.paper != w.calibrated for w in judged[name]),
-                "correlation": found.correlation,
-                "noise": found.sigma,
-                "floor": found.floor,
+                "correlation": longest.correlation,
+                "noise": longest.sigma,
+                "floor": longest.floor,
             }
         )
     return judged, pd.DataFrame(rows)
@@ -100,14 +113,14 @@ def published_windows(folder: Path) -> tuple[dict[str, list[JudgedWindow]], pd.D
 
 @styled
 def published_figure(folder: Path) -> Figure:
-    """Draw the ten curves, each above its two strips of verdicts."""
+    """Draw the ten curves, each above its strips: correlation and both verdicts."""
     judged, _ = published_windows(folder)
-    figure, axes = plt.subplots(5, 2, figsize=(13, 13))
+    figure, axes = plt.subplots(5, 2, figsize=(13, 17))
     for ax, (name, losses, *_) in zip(axes.T.ravel(), _curves(folder), strict=True):
         plot_verdicts(losses, judged[name], ax, title=name)
     for ax in axes[-1]:
-        ax.set_xlabel("training step")
-    figure.legend(handles=verdict_legend(), loc="outside upper right", ncols=2)
+        ax.set_xlabel("training step (every window equally wide)")
+    figure.legend(handles=verdict_legend(), loc="outside upper center", ncols=4)
     return figure
 
 

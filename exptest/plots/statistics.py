@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
@@ -16,6 +17,10 @@ from exptest.plots.style import COLORS, axes_or_new, styled
 from exptest.statistics import ExponentialTestResult, SlopeTestResult
 
 NICE_STEPS = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
+
+# Under the curve of `plot_verdicts`, in fractions of its height.
+STRIPS, STRIP_BOTTOMS = ("correlation", "paper", "calibrated"), (-0.15, -0.27, -0.39)
+EDGE = "0.85"
 
 
 @styled
@@ -169,45 +174,64 @@ def plot_verdicts(
     *,
     title: str = "",
 ) -> Axes:
-    """Draw a curve over log steps and, below it, both methods' verdict on every window.
+    """Draw a curve window by window, each equally wide, with what was found in it.
 
-    ``windows``: objects with start, stop (steps), paper, calibrated (booleans: kept).
+    Above: the losses and the estimated floor and noise. Below: the noise's correlation, and what
+    both methods said; a triangle where they differ. A floor that the window does not show
+    (outside its losses) is left out.
+
+    ``windows``: objects with start, stop (steps), paper, calibrated (booleans: kept), floor,
+    sigma (loss units) and correlation.
     """
     ax = axes_or_new(ax, figsize=(10, 3))
-    steps = np.arange(1, len(losses) + 1)
-    ax.loglog(steps, np.where(losses > 0, losses, np.nan), color=COLORS["loss"], lw=0.7)
-    ax.set_ylim(0.8 * float(np.quantile(losses, 0.001)), 3.0 * float(losses[0]))
-    for window in windows:
-        for kept, bottom in ((window.paper, -0.16), (window.calibrated, -0.30)):
-            ax.axvspan(
-                window.start + 1,
-                window.stop + 1,
-                ymin=bottom,
-                ymax=bottom + 0.11,
-                facecolor=COLORS["exponential" if kept else "rejected"],
-                edgecolor="white",
-                linewidth=0.4,
-                clip_on=False,
-            )
-    for name, height in (("paper", -0.105), ("calibrated", -0.245)):
+    for i, window in enumerate(windows):
+        part = losses[window.start : window.stop]
+        x = i + np.arange(len(part)) / len(part)
+        ax.semilogy(x, np.where(part > 0, part, np.nan), color=COLORS["loss"], lw=0.6)
+        if 0.0 < window.floor < part.max():
+            ax.plot([i, i + 1], [window.floor] * 2, color=COLORS["exponential"], lw=1.8)
+        ax.plot([i, i + 1], [window.sigma] * 2, color=COLORS["line"], lw=1.8)
+        _verdict_strips(ax, i, window)
+    for name, height in zip(STRIPS, STRIP_BOTTOMS, strict=True):
         ax.annotate(
-            name,
-            (0.0, height),
-            xycoords="axes fraction",
-            xytext=(-5, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize=9,
-        )
-    ax.tick_params(axis="x", pad=32)
-    ax.set(xlim=(1, len(losses) + 1), ylabel="loss", title=title)
+            name, (0.0, height + 0.05), xycoords="axes fraction", xytext=(-5, 0),
+            textcoords="offset points", ha="right", va="center", fontsize=9,
+        )  # fmt: skip
+    ticks = np.unique(np.linspace(0, len(windows), min(len(windows), 6) + 1).round().astype(int))
+    ends = [*(window.start for window in windows), windows[-1].stop]
+    ax.set_xticks(ticks, [f"{ends[tick]}" for tick in ticks])
+    ax.tick_params(axis="x", pad=60)
+    sigmas = [window.sigma for window in windows if window.sigma > 0]
+    ax.set_ylim(0.5 * min([*sigmas, float(losses[0])]), 3.0 * float(losses[0]))
+    ax.set(xlim=(0, len(windows)), ylabel="loss", title=title)
     return ax
 
 
-def verdict_legend() -> list[Patch]:
+def _verdict_strips(ax: Axes, i: int, window: Any) -> None:
+    grey = f"{1.0 - np.nan_to_num(window.correlation):.3f}"
+    verdicts = (
+        COLORS["exponential" if kept else "rejected"] for kept in (window.paper, window.calibrated)
+    )
+    for colour, bottom in zip((grey, *verdicts), STRIP_BOTTOMS, strict=True):
+        ax.axvspan(
+            i, i + 1, ymin=bottom, ymax=bottom + 0.1, facecolor=colour, edgecolor=EDGE,
+            linewidth=0.5, clip_on=False,
+        )  # fmt: skip
+    if window.paper != window.calibrated:
+        ax.plot(
+            i + 0.5, STRIP_BOTTOMS[-1] - 0.04, "^", color=COLORS["ink"], ms=4, clip_on=False,
+            transform=ax.get_xaxis_transform(),
+        )  # fmt: skip
+
+
+def verdict_legend() -> list[Any]:
     """Return the legend of `plot_verdicts`."""
     return [
+        Line2D([], [], color=COLORS["loss"], lw=1, label="loss"),
+        Line2D([], [], color=COLORS["exponential"], label="estimated floor"),
+        Line2D([], [], color=COLORS["line"], label="estimated noise σ"),
+        Patch(facecolor="0.5", edgecolor=EDGE, label="noise correlation: 0 white, ½ grey, 1 black"),
         Patch(facecolor=COLORS["exponential"], label="window kept η"),
         Patch(facecolor=COLORS["rejected"], label="window rejected η"),
+        Line2D([], [], color=COLORS["ink"], marker="^", ls="", ms=5, label="they differ"),
     ]

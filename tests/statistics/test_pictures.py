@@ -58,10 +58,16 @@ def test_required_windows_have_one_line_a_group() -> None:
     assert len(plot_required_windows(frame).lines) == 2
 
 
-def test_verdict_strips_have_two_bars_a_window() -> None:
-    windows = [JudgedWindow(0, 5, "slope", 0.1, True, False)]
+def test_verdicts_are_drawn_with_what_was_estimated() -> None:
+    windows = [
+        JudgedWindow(0, 5, "slope", 0.1, True, False, 0.3, 0.01, 0.5),
+        JudgedWindow(5, 10, "slope", 0.1, True, True, -7.0, 0.01, 0.0),
+    ]
     ax = plot_verdicts(np.geomspace(1, 0.1, 10), windows)
-    assert len(ax.patches) == 2
+    assert len(ax.patches) == 3 * len(windows)
+    assert sum(line.get_marker() == "^" for line in ax.lines) == 1
+    drawn = [line.get_ydata()[0] for line in ax.lines if len(line.get_ydata()) == 2]
+    assert drawn == [0.3, 0.01, 0.01]
 
 
 def test_the_benchmark_prints_times_and_the_ratio(capsys, tmp_path: Path, monkeypatch) -> None:
