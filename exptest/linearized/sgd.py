@@ -6,7 +6,6 @@ Going through a shuffled epoch is not covered: its steps are not independent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from jaxtyping import Float
 from scipy.sparse.linalg import LinearOperator, eigsh, gmres
 
 from exptest import _checks
-from exptest.linearized.arrays import as_matrix, least_squares, loss_scale
+from exptest.linearized.arrays import as_matrix
+from exptest.linearized.moments import Moments
 
-NEGLIGIBLE = 1e-12
 # A diverging loss beyond this is reported as infinite.
 OVERFLOW = 1e150
 
@@ -214,87 +213,3 @@ def critical_batch_size(inputs: Any, *, share: float = 0.5) -> int:
         else:
             high = middle
     return high
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Least squares in the eigenbasis of H, null directions left out (they never move).
-
-    Attributes:
-        Z: inputs in that basis, shape (n, r).
-        eigenvalues: of H, shape (r,).
-        residuals: ε, shape (n, C).
-        mean, second: m₀ (r, C) and Σ_c M₀ (r, r).
-        optimum: L(w*) in units of ½MSE.
-        unit: κ·n of the loss: learning rates and losses are multiples of ½MSE's.
-    """
-
-    Z: Float[np.ndarray, "n r"]
-    eigenvalues: Float[np.ndarray, " r"]
-    residuals: Float[np.ndarray, "n C"]
-    mean: Float[np.ndarray, "r C"]
-    second: Float[np.ndarray, "r r"]
-    optimum: float
-    unit: float
-
-    @classmethod
-    def of(cls, inputs: Any, targets: Any, weights: Any, *, loss: str) -> Moments:
-        X, Y, W = least_squares(inputs, targets, weights)
-        n, outputs = Y.shape
-        if not X.any():
-            raise ValueError("inputs are all zero, so no step changes the outputs.")
-        U, s, Vt = np.linalg.svd(X, full_matrices=False)
-        alive = s > NEGLIGIBLE * s.max()
-        U, s, V = U[:, alive], s[alive], Vt[alive].T
-        best = (U.T @ Y) / s[:, None]
-        error = V.T @ W - best
-        residuals = Y - U @ (s[:, None] * best)
-        return cls(
-            Z=U * s,
-            eigenvalues=s**2 / n,
-            residuals=residuals,
-            mean=error,
-            second=error @ error.T,
-            optimum=float((residuals**2).sum() / (2 * n)),
-            unit=n * loss_scale(loss, n, outputs)[0],
-        )
-
-    def noise_share(self, batch_size: int, *, replacement: bool) -> float:
-        """c: the share of one example's gradient covariance that a batch keeps."""
-        n, B = len(self.Z), _checks.at_least("batch_size", batch_size, 1, 32)
-        if replacement:
-            return 1.0 / B
-        if n < B:
-            raise ValueError(
-                f"batch_size = {B} exceeds the {n} examples; try replacement=True or less."
-            )
-        return (n - B) / (B * (n - 1)) if n > 1 else 0.0
-
-    def loss(self, M: Float[np.ndarray, "r r"]) -> float:
-        return self.unit * (self.optimum + 0.5 * float(self.eigenvalues @ np.diag(M)))
-
-    def pair_sums(self) -> Float[np.ndarray, "r r"]:
-        """λ_j + λ_k: the diagonal of A in this basis."""
-        return self.eigenvalues[:, None] + self.eigenvalues
-
-    def spread(self, power: Float[np.ndarray, " n"]) -> Float[np.ndarray, "r r"]:
-        """(1/n) Σ powerᵢ xᵢxᵢᵀ."""
-        return (self.Z.T * power) @ self.Z / len(self.Z)
-
-    def quadratic(self, M: Float[np.ndarray, "r r"], c: float) -> Float[np.ndarray, "r r"]:
-        """Q(M)."""
-        λ = self.eigenvalues
-        power = np.einsum("ij,ij->i", self.Z @ M, self.Z)
-        return (1 - c) * (λ[:, None] * M * λ) + c * self.spread(power)
-
-    def transport(self, M: Float[np.ndarray, "r r"], rate: float, c: float) -> np.ndarray:
-        """T_η(M)."""
-        return M - rate * self.pair_sums() * M + rate**2 * self.quadratic(M, c)
-
-    @property
-    def residual_power(self) -> Float[np.ndarray, " n"]:
-        return (self.residuals**2).sum(1)
-
-    def residual_sum(self, m: Float[np.ndarray, "r C"]) -> Float[np.ndarray, " n"]:
-        """Σ_c ε_ic xᵢᵀm_c."""
-        return (self.residuals * (self.Z @ m)).sum(1)
