@@ -14,7 +14,7 @@ from exptest.bench.jupyter_page import Lab, chromium, jupyter
 from exptest.plots.style import COLORS
 
 CELL = "from exptest.widgets import TrainingLab\n\nTrainingLab()"
-TOP, HEIGHT, WIDTH = 95, 750, 1000
+TOP, HEIGHT, WIDTH = 95, 705, 1040
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

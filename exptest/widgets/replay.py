@@ -138,7 +138,10 @@ class ReplayLab(Explorer):
             try:
                 self.losses = read_losses(file, column=column)
             except ValueError as error:
-                raise ValueError(str(error).replace(str(file), name)) from error
+                words = str(error).replace(str(file), name)
+                here = "in the field beside it"
+                words = words.replace("with column=... (--column on the command line)", here)
+                raise ValueError(words) from error
 
     def _children(self) -> list[widgets.Widget]:
         self.uploader = widgets.FileUpload(

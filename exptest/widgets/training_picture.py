@@ -135,7 +135,7 @@ class RunPicture:
             legend = signal.legend(handles=handles, loc="upper right", ncols=2)
         if legend is not None:  # readable where a curve runs behind it
             legend.set_frame_on(True)
-            legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.8)
+            legend.get_frame().set(facecolor="white", edgecolor="none", alpha=1.0)
 
 
 def _empty(ax: Axes) -> None:

@@ -100,7 +100,7 @@ def test_a_bad_file_is_named_and_the_curve_stays(
 
 def test_of_several_columns_one_is_named_after_the_upload(lab: ReplayLab) -> None:
     bring(lab, "a,b\n" + "".join(f"{loss},{2 * loss}\n" for loss in DECAY))
-    assert "found" in lab.words.value
+    assert "naming it in the field beside it" in lab.words.value
     lab.column.value = "b"
     assert lab.losses == pytest.approx([2 * loss for loss in DECAY])
 
