@@ -9,7 +9,6 @@ from torch import nn
 
 from exptest.data import Dataset
 from exptest.experiments.run import Method, Trial
-from exptest.linearized import max_learning_rate
 from exptest.models import mlp, reset_parameters
 from exptest.training import fit
 
@@ -24,11 +23,6 @@ class Config:
     steps: int = 10_000
     seed: int = 0
     method: Method = field(default_factory=Method)
-
-
-def largest_rate(data: Dataset) -> float:
-    """Return the paper's η_max = 2n/((n−1) λ_max(Σ)) of the standardized features."""
-    return max_learning_rate(data.standardized(), loss="half_mse")
 
 
 def run(config: Config, data: Dataset, *, max_lr: float, progress: bool = False) -> Trial:

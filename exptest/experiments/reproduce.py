@@ -10,7 +10,7 @@ import numpy as np
 
 from exptest.data import load_california_housing, load_mnist
 from exptest.experiments import california, mnist
-from exptest.experiments.run import PEERS, Method, Trial
+from exptest.experiments.run import PEERS, Method, Trial, largest_rate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,7 @@ def reproduce_mnist(
 ) -> list[Row]:
     """Run the MNIST experiment; ``report`` hears of every finished trial."""
     data = load_mnist(path)
-    max_lr = mnist.largest_rate(data)
+    max_lr = largest_rate(data)
     rows = []
     for method in methods("mnist", peers=peers, mode=mode):
         for size in batch_sizes if method.name == "exptest" else batch_sizes[:1]:
@@ -106,7 +106,7 @@ def reproduce_california(
 ) -> list[Row]:
     """Run the California experiment; ``report`` hears of every finished trial."""
     data = load_california_housing(path)
-    max_lr = california.largest_rate(data)
+    max_lr = largest_rate(data)
     rows = []
     for method in methods("california", peers=peers, mode=mode):
         done = []

@@ -11,6 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from exptest import _checks
+from exptest.data import Dataset
+from exptest.linearized import max_learning_rate
 from exptest.training import History
 
 PEERS = {
@@ -20,6 +22,11 @@ PEERS = {
     "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr=lr),
     "adadelta": lambda parameters, lr: torch.optim.Adadelta(parameters),
 }
+
+
+def largest_rate(data: Dataset) -> float:
+    """Return the paper's η_max = 2n/((n−1) λ_max(Σ)) of the standardized inputs."""
+    return max_learning_rate(data.standardized(), loss="half_mse")
 
 
 @dataclass(frozen=True)
