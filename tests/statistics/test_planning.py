@@ -142,7 +142,7 @@ def test_the_better_curve_is_named(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.claim("C5.11")
-@pytest.mark.parametrize("phi", [0.0, 0.6])
+@pytest.mark.parametrize("phi", [0.0, 0.6, 0.9])
 def test_signal_and_noise_of_a_curve_are_recovered(phi: float) -> None:
     rng, t = np.random.default_rng(5), np.arange(400)
     noise = 0.2 * ar1(rng, (50, 400), phi)
