@@ -90,7 +90,8 @@ def _paper(y: Vector) -> ExponentialTestResult:
     return ExponentialTestResult(statistic, pvalue, df, "paper", len(y), line, exponential)
 
 
-def _calibrated(y: Vector) -> ExponentialTestResult:
+def _calibrated(y: Vector, *, spiked: bool = False) -> ExponentialTestResult:
+    """Test losses; ``spiked``: one was set aside already (a fast decay is spike after spike)."""
     blocks, size = averaged(y)
     z, exponent = rescaled(blocks)
     window = WindowFits(z)
@@ -99,7 +100,7 @@ def _calibrated(y: Vector) -> ExponentialTestResult:
     decay = window.decay()
     if decay is None:
         return _without_verdict(y, "calibrated", "no decay fits better than a constant")
-    if window.spike_beats(decay):
+    if not spiked and window.spike_beats(decay):
         return _after_spike(y, size)
     noise = window.noise(decay)
     pvalue, note = window.pvalue(decay, noise), ""
@@ -137,7 +138,7 @@ def _in_units(
 
 def _after_spike(y: Vector, size: int) -> ExponentialTestResult:
     """Test the losses after the first one (or the first block)."""
-    rest = _calibrated(y[size:])
+    rest = _calibrated(y[size:], spiked=True)
     fit = rest.exponential
     if fit is not None:
         fit = replace(fit, origin=fit.origin + size, n=len(y))

@@ -74,7 +74,7 @@ def _paper(y: Vector) -> SlopeTestResult:
     return SlopeTestResult(statistic, pvalue, len(y) - 2.0, "paper", len(y), line)
 
 
-def _calibrated(y: Vector) -> SlopeTestResult:
+def _calibrated(y: Vector, *, spiked: bool = False) -> SlopeTestResult:
     blocks, size = averaged(y)
     z, exponent = rescaled(blocks)
     window = WindowFits(z)
@@ -84,8 +84,8 @@ def _calibrated(y: Vector) -> SlopeTestResult:
         t, noise, remark = math.copysign(math.inf, -window.fall), window.noise(), EXACT
     elif (certain := window.certain_decay()) is None:
         t, noise, remark = *_t(window, window.sse, window.noise()), ""
-    elif window.spike_beats(certain[0]):
-        rest = _calibrated(y[size:])
+    elif not spiked and window.spike_beats(certain[0]):
+        rest = _calibrated(y[size:], spiked=True)
         return replace(rest, n=len(y), line=fit_line(y), remark=SPIKE_REMARK)
     else:
         decay, noise = certain

@@ -143,6 +143,17 @@ def test_a_decay_behind_a_spike_is_found(rng: np.random.Generator) -> None:
     assert abs(result.exponential.predict()[1:] - y[1:]).max() < 1
 
 
+@pytest.mark.claim("C5.8")
+@pytest.mark.parametrize("n", [60, 200, 1000])
+@pytest.mark.parametrize("noise", [0.0, 1e-2])
+@pytest.mark.parametrize("rate", [0.3, 0.7, 1.0, 1.5, 2.0])
+def test_a_fast_decay_is_not_set_aside_loss_by_loss(rate: float, noise: float, n: int) -> None:
+    """Every loss of it is a spike beside those that follow: only one may go."""
+    y = np.exp(-rate * np.arange(n)) + noise * np.random.default_rng(n).normal(size=n)
+    assert exponential_test(y).reject(0.01)
+    assert slope_test(y).n == n
+
+
 @pytest.mark.parametrize("n", [8, 24, 200, 5000])
 def test_clear_decays_are_found_and_fitted(n: int, rng: np.random.Generator) -> None:
     t = np.arange(n)
