@@ -166,7 +166,7 @@ def curve_trained(model: str, examples: int) -> Callable[[], float]:
 
     def last() -> float:
         lr = 0.9 / float(torch.linalg.eigvalsh(X.T @ X / n)[-1])
-        W, losses = torch.zeros(X.shape[1], Y.shape[1], dtype=X.dtype), torch.empty(STEPS + 1)
+        W, losses = X.new_zeros(X.shape[1], Y.shape[1]), X.new_empty(STEPS + 1)
         for t in range(STEPS + 1):
             residual = X @ W - Y
             losses[t] = residual.square().sum() / (2 * n)
@@ -207,7 +207,7 @@ def main(argv: list[str]) -> None:
             break
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6 - before
     checksum = float(value.double().sum()) if isinstance(value, Tensor) else value
-    print(json.dumps({"seconds": min(seconds), "peak_gb": peak, "value": checksum}))
+    print(json.dumps({"seconds": min(seconds), "peak_gb": max(peak, 0.0), "value": checksum}))
 
 
 def _resident_gb() -> float:

@@ -18,6 +18,7 @@ from exptest.plots.linearized import plot_benchmark
 PEER = Path(__file__).with_name("neural_tangents_peer.py")
 IMPLEMENTATIONS = {1: "jacobian contraction", 2: "NTK-vector products", 3: "structured"}
 BASELINE = "exptest"
+MEASURABLE_GB = 0.01  # less is the allocator's noise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     table = pd.DataFrame(rows)
     own = table[table["method"] == BASELINE].set_index("task")
     table["time_ratio"] = table["seconds"] / table["task"].map(own["seconds"])
-    table["memory_ratio"] = table["peak_gb"] / table["task"].map(own["peak_gb"])
+    measurable = own["peak_gb"].where(own["peak_gb"] > MEASURABLE_GB)
+    table["memory_ratio"] = table["peak_gb"] / table["task"].map(measurable)
     print(table.drop(columns="value").to_string(index=False, float_format=lambda v: f"{v:.3g}"))
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -97,9 +99,13 @@ def _measure(task: str, method: str, kind: str, command: list[str]) -> dict:
 
 def _child(task: str, method: str, command: list[str]) -> dict:
     """Run one contestant; a failure is a row that says so."""
-    print(f"{task}: {method}", file=sys.stderr, flush=True)
+    print(f"{task}: {method}", file=sys.stderr, end=" ", flush=True)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     row: dict = {"task": task, "method": method, "note": ""}
     if done.returncode:
-        return row | {"note": (done.stderr.strip().splitlines() or ["no message"])[-1][:60]}
-    return row | json.loads(done.stdout.splitlines()[-1])
+        row["note"] = (done.stderr.strip().splitlines() or ["no message"])[-1][:60]
+        print(row["note"], file=sys.stderr, flush=True)
+        return row
+    row |= json.loads(done.stdout.splitlines()[-1])
+    print(f"{row['seconds']:.3g} s, {row['peak_gb']:.3g} GB", file=sys.stderr, flush=True)
+    return row

@@ -21,6 +21,7 @@ def test_the_recipe_is_the_kernel_it_is_compared_with() -> None:
 
 
 @pytest.mark.skipif(not find_spec("curvlinops"), reason="a peer that is not installed")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # theirs
 def test_the_peer_computes_the_same_kernel_and_eigenvalue() -> None:
     ours = contestants.ntk_exptest("mlp", 3)()
     theirs = contestants.ntk_curvlinops("mlp", 3)()
@@ -31,7 +32,7 @@ def test_the_peer_computes_the_same_kernel_and_eigenvalue() -> None:
 
 def test_predicting_10_000_steps_is_training_them() -> None:
     trained = contestants.curve_trained("mlp", 0)()
-    assert contestants.curve_exptest("mlp", 0)() == pytest.approx(trained, rel=1e-6)
+    assert contestants.curve_exptest("mlp", 0)() == pytest.approx(trained, rel=1e-9)
 
 
 def test_the_table_has_ratios_and_a_failure_is_a_row_that_says_so(
