@@ -53,7 +53,7 @@ def test_a_moved_control_changes_picture_and_words(
     shoot(f"{panel}-{size[0]}-moved")
 
 
-def test_the_next_decision_and_a_pasted_curve(opened: Opened) -> None:
+def test_the_next_decision_and_curves_that_one_brings(opened: Opened, tmp_path: Path) -> None:
     lab = opened(cell("ReplayLab"))
     words = lab.page.locator(WORDS)
     first = words.inner_text()
@@ -66,6 +66,17 @@ def test_the_next_decision_and_a_pasted_curve(opened: Opened) -> None:
     box.fill(", ".join(f"{0.9**t:.6f}" for t in range(60)))
     lab.press("Use pasted")
     lab.page.get_by_text("decay exponentially").first.wait_for()
+    upload(lab, tmp_path / "two.csv", "a,b\n1,2\n2,3\n")
+    lab.page.get_by_role("alert").wait_for()
+    upload(lab, tmp_path / "flat.csv", "loss\n" + "1.0\n" * 60)
+    lab.page.get_by_text("show no exponential decay").first.wait_for()
+
+
+def upload(lab: Lab, file: Path, text: str) -> None:
+    file.write_text(text)
+    with lab.page.expect_file_chooser() as chooser:
+        lab.press("Upload CSV")
+    chooser.value.set_files(str(file))
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in NOTEBOOKS.glob("*.ipynb")))
