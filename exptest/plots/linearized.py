@@ -129,17 +129,19 @@ def plot_benchmark(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     measured = table.dropna(subset=["time_ratio"])
     others = measured[measured["time_ratio"] != 1.0]
     tasks = list(dict.fromkeys(measured["task"]))[::-1]
-    ax = axes_or_new(ax, figsize=(10, 1.6 + 0.7 * len(tasks)))
+    ax = axes_or_new(ax, figsize=(10, 1.6 + 0.85 * len(tasks)))
     ax.axvline(1.0, color=COLORS["ink"], linewidth=1.5)
     for y, task in enumerate(tasks):
         rows = others[others["task"] == task].sort_values("time_ratio")
         for k, (method, ratio) in enumerate(zip(rows["method"], rows["time_ratio"], strict=True)):
             up = k % 2 == 0
             ax.plot(ratio, y, "o", color=_color(method), markersize=9)
+            size = f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.3g}"
             ax.annotate(
-                f"{method.removeprefix('neural-tangents, ')}\n{ratio:.3g}×", (ratio, y),
+                f"{method.replace(', ', chr(10))}\n{size}×", (ratio, y),
                 xytext=(0, 9 if up else -9), textcoords="offset points", fontsize=9,
                 ha="center", va="bottom" if up else "top", color=_color(method),
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
             )  # fmt: skip
     ax.set(
         xscale="log", xlabel="time as a multiple of exptest's", ylim=(-0.8, len(tasks) - 0.2),
