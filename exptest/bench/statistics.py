@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.curves is not None:
         _, frames["published"] = published_windows(arguments.curves)
         print("\nthe authors' curves, every window under both methods")
-        print(frames["published"].round(4).to_string(index=False))
+        print(frames["published"].to_string(index=False, float_format="{:.3g}".format))
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
