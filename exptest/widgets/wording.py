@@ -37,4 +37,5 @@ def told(sentence: str) -> str:
     >>> told("p < α").startswith("<p role='status'")
     True
     """
-    return f"<p role='status' style='font-size:115%;margin:0'>{html.escape(sentence)}</p>"
+    text = html.escape(sentence, quote=False)
+    return f"<p role='status' style='font-size:115%;margin:0'>{text}</p>"
