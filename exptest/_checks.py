@@ -74,14 +74,18 @@ def one_of(name: str, value: Any, options: Iterable[str]) -> str:
 def series(name: str, values: Any) -> NDArray[np.float64]:
     """Return ``values`` (list, array, Series or tensor) as a one-dimensional float64 array.
 
-    Non-finite entries pass: what they mean is for the caller to say.
+    Non-finite entries pass: what they mean is for the caller to say. Masked ones become nan.
     """
+    if isinstance(values, list | tuple) and values and hasattr(values[0], "detach"):
+        values = [value.detach().cpu() for value in values]
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         if str(values.dtype) == "torch.bfloat16":
             values = values.double()
     try:
         array = np.asarray(values)
+        if isinstance(values, np.ma.MaskedArray):
+            array = np.ma.filled(values.astype(np.float64), np.nan)
         if array.dtype.kind not in "biufO":
             raise TypeError(f"dtype {array.dtype}")
         with np.errstate(over="ignore"):

@@ -32,6 +32,16 @@ def test_every_container_gives_the_same_decisions(container: type) -> None:
     assert len(reference.decisions) >= 2
 
 
+def test_a_list_of_losses_as_training_leaves_them_is_a_curve() -> None:
+    losses = [torch.tensor(loss, requires_grad=True) for loss in (3.0, 2.0, 1.0)]
+    assert read_losses(losses).tolist() == [3.0, 2.0, 1.0]
+
+
+def test_a_masked_loss_is_not_a_number() -> None:
+    masked = np.ma.array([3, 2, 1], mask=[False, True, False])
+    assert np.isnan(read_losses(masked)).tolist() == [False, True, False]
+
+
 def test_a_csv_is_read_by_its_loss_column(tmp_path: Path) -> None:
     path = tmp_path / "run.csv"
     pd.DataFrame({"epoch": range(120), "loss": CURVE}).to_csv(path, index=False)
