@@ -11,10 +11,9 @@ import traitlets
 from scipy.stats import f as f_distribution
 
 from exptest.statistics import exponential_test
-from exptest.statistics.calibration import pvalues
 from exptest.statistics.scenarios import ar1
 from exptest.widgets import DecayTestExplorer, decay_test, decay_test_claims
-from exptest.widgets.decay_test_claims import AMPLITUDES, FEW, MANY, SEED, Claims
+from exptest.widgets.decay_test_claims import FEW, Claims
 from exptest.widgets.decay_test_null import calibrated_tail, null_of
 from exptest.widgets.decay_test_trial import METHODS, SHAPES, Setting, Trial
 
@@ -50,12 +49,6 @@ def extremes(panel: DecayTestExplorer) -> Iterator[tuple[str, Any]]:
 def trial(shape: str = "decay", **other: Any) -> Trial:
     usual = {"efolds": 5.0, "amplitude": 5.0, "correlation": 0.0, "n": 50}
     return Trial(Setting(shape, **usual | other), seed=0, alpha=0.05)
-
-
-def refined(claims: Claims, amplitude: float, target: int) -> Claims:
-    while claims.windows(amplitude) < target:
-        claims.refine(amplitude)
-    return claims
 
 
 # -- one window --------------------------------------------------------------------------------
@@ -131,51 +124,6 @@ def test_no_decay_means_no_null() -> None:
     assert result.note
     assert null_of(shown.losses, result) is None
     assert result.note in str(shown)
-
-
-# -- many windows ------------------------------------------------------------------------------
-
-
-def test_shares_are_those_of_testing_every_window() -> None:
-    setting = Setting("decay", 5.0, 0.0, 0.3, 30)
-    rates = refined(Claims(setting), 2.5, FEW).rates(2.5, 0.05)
-    assert rates is not None
-    assert rates.windows == FEW
-    assert list(rates.amplitudes) == sorted([*AMPLITUDES, 2.5])
-    windows = Setting("decay", 5.0, 2.5, 0.3, 30).windows(MANY, SEED)[:FEW]
-    expected = [(pvalues("exponential", windows, method=m) < 0.05).mean() for m in METHODS]
-    np.testing.assert_allclose(rates.at(2.5), expected)
-    assert (rates.low <= rates.shares).all()
-    assert (rates.shares <= rates.high).all()
-
-
-def test_a_new_amplitude_keeps_what_is_known() -> None:
-    claims = refined(Claims(Setting("decay", 5.0, 0.0, 0.0, 20)), 2.0, FEW)
-    rates = claims.rates(4.4, 0.05)
-    assert rates is not None
-    assert rates.at(4.4) is None
-    assert rates.at(2.0) is not None
-    assert claims.windows(4.4) == 0
-
-
-def test_nothing_is_claimed_before_anything_is_simulated() -> None:
-    assert Claims(Setting("decay", 5.0, 0.0, 0.0, 20)).rates(2.0, 0.05) is None
-
-
-def test_flat_windows_have_one_rate_whatever_the_amplitude() -> None:
-    rates = refined(Claims(Setting("flat", 5.0, 0.0, 0.0, 20)), 4.4, FEW).rates(4.4, 0.2)
-    assert rates is not None
-    assert (rates.shares == rates.shares[:, :1]).all()
-
-
-def test_power_grows_with_the_amplitude_and_with_alpha() -> None:
-    claims = refined(Claims(Setting("decay", 5.0, 0.0, 0.0, 50)), 3.0, FEW)
-    strict, lax = claims.rates(3.0, 0.01), claims.rates(3.0, 0.2)
-    assert strict is not None
-    assert lax is not None
-    assert (strict.shares <= lax.shares).all()
-    assert (strict.shares[:, 0] < 0.2).all()
-    assert (strict.shares[:, -1] > 0.95).all()
 
 
 # -- the panel ---------------------------------------------------------------------------------

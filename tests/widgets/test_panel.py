@@ -21,7 +21,6 @@ from exptest.plots.style import project_style
 from exptest.widgets import cells
 from exptest.widgets.controls import counter, log_slider, slider
 from exptest.widgets.explorer import Explorer
-from exptest.widgets.worker import Worker
 
 
 class Doubler(Explorer):
@@ -266,33 +265,6 @@ def test_python_ends_while_a_panel_plays() -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_request_during_the_last_call_is_not_lost() -> None:
-    calls: list[int] = []
-
-    def work() -> bool:
-        calls.append(1)
-        if len(calls) < 50:
-            worker.wake()
-        return False
-
-    worker = Worker(work, lambda error: None, "exptest test")
-    worker.wake()
-    deadline = time.monotonic() + 5
-    while len(calls) < 50 and time.monotonic() < deadline:
-        worker.join(5)
-    assert len(calls) == 50
-
-
-def test_joining_something_endless_says_so() -> None:
-    worker = Worker(lambda: time.sleep(0.01) or True, lambda error: None, "exptest endless")
-    worker.wake()
-    with pytest.raises(TimeoutError, match="exptest endless is still at work"):
-        worker.join(0.05)
-    worker.stop()
-    worker.join(5)
-    assert not worker.alive
 
 
 def test_a_style_around_it_does_not_change_the_layout(recwarn: pytest.WarningsRecorder) -> None:

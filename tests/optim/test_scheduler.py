@@ -1,64 +1,19 @@
-"""ExpTest around torch optimizers: rates, restarts, the path ratio, no waiting, resuming."""
+"""ExpTest around torch optimizers: rates, restarts, resuming, bad input."""
 
 from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from exptest.models import mlp
 from exptest.optim import ExpTest
-from exptest.optim.loss_stream import ABSENT, CAPACITY, LossStream
-from exptest.statistics import PathRatio, window_length
-from exptest.tuner import MIN_WINDOW
-
-OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
-    "sgd": lambda p: torch.optim.SGD(p, lr=1.0),
-    "momentum": lambda p: torch.optim.SGD(p, lr=1.0, momentum=0.9),
-    "decay": lambda p: torch.optim.SGD(p, lr=1.0, weight_decay=0.01),
-    "adam": lambda p: torch.optim.Adam(p, lr=1.0),
-}
-
-
-class Run:
-    """A model, noisy data, and one step at a time, all from one seed."""
-
-    def __init__(self, optimizer: str = "sgd", seed: int = 0, **settings: Any) -> None:
-        torch.manual_seed(seed)
-        self.model = nn.Sequential(
-            nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 1)
-        )
-        self.model.double()
-        self.inputs = torch.randn(256, 6, dtype=torch.float64)
-        self.targets = self.inputs.sum(1, keepdim=True) + torch.randn(256, 1, dtype=torch.float64)
-        self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
-        settings = {"max_lr": 0.02, "model": self.model} | settings
-        self.exptest = ExpTest(self.optimizer, **settings)
-
-    def loss(self, step: int) -> Tensor:
-        rows = torch.randint(256, (16,), generator=torch.Generator().manual_seed(step))
-        return (self.model(self.inputs[rows]) - self.targets[rows]).square().mean()
-
-    def step(self, step: int) -> Any:
-        self.optimizer.zero_grad()
-        loss = self.loss(step)
-        loss.backward()
-        self.optimizer.step()
-        return self.exptest.step(loss)
-
-    def weights(self) -> list[Tensor]:
-        return [t.detach().clone() for t in self.model.state_dict().values()]
-
-
-def same(left: list[Tensor], right: list[Tensor]) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
-
+from tests.optim.run import OPTIMIZERS, Run, same
 
 # -- rates ---------------------------------------------------------------------------------
 
@@ -138,98 +93,6 @@ def test_a_divergence_while_tuning_goes_back_to_the_start_of_its_window() -> Non
     assert same(at_window_start, run.weights())
 
 
-# -- the path ratio ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_path_ratio_is_that_of_the_gradients(optimizer: str) -> None:
-    """Read off the weights (SGD) or summed (others), it equals the definition, streamed."""
-    run = Run(optimizer, max_lr=0.05, restart=None)
-    reference, decision, step, base = PathRatio(), None, 0, None
-    while decision is None:
-        decision = run.step(step)
-        base = base or max(window_length(run.exptest.tuner.initial_loss, 0.05), MIN_WINDOW)
-        if step < base - 1:
-            gradient = torch.cat([p.grad.flatten() for p in run.model.parameters()])
-            reference.update(gradient.numpy())
-        step += 1
-    assert decision.path_ratio == pytest.approx(reference.value, rel=1e-10)
-    assert decision.window == round(reference.value * base)
-
-
-def test_paper_mode_keeps_summing_over_accepted_windows_at_one_rate() -> None:
-    run = Run(max_lr=0.2, method="paper", restart=None, alpha=0.999)
-    reference, decisions, filled = PathRatio(), [], 0
-    for step in range(4000):
-        base = window_length(run.exptest.tuner.initial_loss or 1.0, run.exptest.tuner.lr)
-        decision = run.step(step)
-        if step == 0:
-            base = window_length(run.exptest.tuner.initial_loss, 0.2)
-        filled += 1
-        if filled < base:
-            gradient = torch.cat([p.grad.flatten() for p in run.model.parameters()])
-            reference.update(gradient.numpy())
-        if decision:
-            assert decision.path_ratio == pytest.approx(reference.value, rel=1e-9)
-            decisions.append(decision)
-            filled = 0
-            if not decision.accepted:
-                reference.reset()
-    assert len(decisions) >= 4
-
-
-# -- nobody waits --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_nothing_synchronises_between_window_ends(
-    optimizer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = Run(optimizer, max_lr=0.01)
-    run.step(0)
-
-    def forbidden(*_: Any, **__: Any) -> None:
-        raise AssertionError("the host waited for the device")
-
-    with monkeypatch.context() as patch:
-        for name in ("item", "tolist", "cpu", "__float__", "__bool__", "__int__", "__index__"):
-            patch.setattr(Tensor, name, forbidden)
-        for step in range(1, run.exptest.tuner.attention_in - 1):
-            gradients_of_a_step(run, step)
-            assert run.exptest.step(run.last_loss) is None
-
-
-def gradients_of_a_step(run: Run, step: int) -> None:
-    """A step by hand: torch's own optimizers may call item."""
-    for p in run.model.parameters():
-        p.grad = torch.full_like(p, 0.01 * (step % 3))
-    run.last_loss = torch.full((), 1.0 / step, dtype=torch.float64)
-
-
-def test_losses_that_have_not_arrived_are_waited_for_only_when_told() -> None:
-    stream = LossStream()
-    sent = [float(x) for x in range(CAPACITY + 300)]
-    taken: list[float] = []
-    for count, value in enumerate(sent):
-        stream._send(torch.tensor(value, dtype=torch.float64))
-        if count == 5:
-            late = (stream._first + 3) % CAPACITY
-            arrived_value = stream._ring[late].clone()
-            stream._bits()[late] = ABSENT[torch.float64]
-            taken += stream.arrived(wait=False)
-            assert taken == sent[:3]
-            stream._ring[late] = arrived_value
-    taken += stream.arrived(wait=True)
-    assert taken == sent
-    assert len(stream) == 0
-
-
-def test_a_nan_loss_arrives_as_a_nan() -> None:
-    stream = LossStream()
-    stream._send(torch.tensor(float("nan")))
-    assert np.isnan(stream.arrived(wait=False)).tolist() == [True]
-
-
 # -- stop and resume -----------------------------------------------------------------------
 
 
@@ -290,23 +153,6 @@ def test_a_group_that_came_later_is_named_before_the_loss_counts() -> None:
     assert len(run.exptest.record.losses) == 0
 
 
-def test_a_group_at_rest_does_not_hide_the_path_ratio() -> None:
-    torch.manual_seed(0)
-    moving, resting = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
-    groups = [{"params": [moving], "lr": 1.0}, {"params": [resting], "lr": 0.0}]
-    exptest = ExpTest(torch.optim.SGD(groups, lr=1.0), max_lr=0.1, min_window=8)
-    path = PathRatio()
-    for step in range(exptest.tuner.min_window + 4):
-        for p in (moving, resting):
-            p.grad = torch.randn(3)
-        if step < 7:
-            path.update(np.concatenate([moving.grad.numpy(), resting.grad.numpy()]))
-        exptest.optimizer.step()
-        exptest.step(0.1)
-    assert exptest.tuner.window is not None
-    assert exptest.tuner._path_ratio == pytest.approx(path.value, rel=1e-5)
-
-
 # -- bad input -----------------------------------------------------------------------------
 
 
@@ -355,11 +201,3 @@ def test_a_numpy_scalar_is_a_loss() -> None:
     run = Run()
     run.exptest.step(np.float32(0.5))
     assert run.exptest.record.losses.tolist() == [0.5]
-
-
-def test_sparse_gradients_are_named() -> None:
-    table = nn.Embedding(5, 2, sparse=True)
-    exptest = ExpTest(torch.optim.SGD(table.parameters(), lr=1.0), max_lr=0.1)
-    table(torch.tensor([1])).sum().backward()
-    with pytest.raises(TypeError, match="dense gradients, got a sparse one"):
-        exptest.step(torch.tensor(1.0))

@@ -1,0 +1,75 @@
+"""The path ratio, read off the weights or summed, is that of the gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from exptest.optim import ExpTest
+from exptest.statistics import PathRatio, window_length
+from exptest.tuner import MIN_WINDOW
+from tests.optim.run import OPTIMIZERS, Run
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_path_ratio_is_that_of_the_gradients(optimizer: str) -> None:
+    """Read off the weights (SGD) or summed (others), it equals the definition, streamed."""
+    run = Run(optimizer, max_lr=0.05, restart=None)
+    reference, decision, step, base = PathRatio(), None, 0, None
+    while decision is None:
+        decision = run.step(step)
+        base = base or max(window_length(run.exptest.tuner.initial_loss, 0.05), MIN_WINDOW)
+        if step < base - 1:
+            gradient = torch.cat([p.grad.flatten() for p in run.model.parameters()])
+            reference.update(gradient.numpy())
+        step += 1
+    assert decision.path_ratio == pytest.approx(reference.value, rel=1e-10)
+    assert decision.window == round(reference.value * base)
+
+
+def test_paper_mode_keeps_summing_over_accepted_windows_at_one_rate() -> None:
+    run = Run(max_lr=0.2, method="paper", restart=None, alpha=0.999)
+    reference, decisions, filled = PathRatio(), [], 0
+    for step in range(4000):
+        base = window_length(run.exptest.tuner.initial_loss or 1.0, run.exptest.tuner.lr)
+        decision = run.step(step)
+        if step == 0:
+            base = window_length(run.exptest.tuner.initial_loss, 0.2)
+        filled += 1
+        if filled < base:
+            gradient = torch.cat([p.grad.flatten() for p in run.model.parameters()])
+            reference.update(gradient.numpy())
+        if decision:
+            assert decision.path_ratio == pytest.approx(reference.value, rel=1e-9)
+            decisions.append(decision)
+            filled = 0
+            if not decision.accepted:
+                reference.reset()
+    assert len(decisions) >= 4
+
+
+def test_a_group_at_rest_does_not_hide_the_path_ratio() -> None:
+    torch.manual_seed(0)
+    moving, resting = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+    groups = [{"params": [moving], "lr": 1.0}, {"params": [resting], "lr": 0.0}]
+    exptest = ExpTest(torch.optim.SGD(groups, lr=1.0), max_lr=0.1, min_window=8)
+    path = PathRatio()
+    for step in range(exptest.tuner.min_window + 4):
+        for p in (moving, resting):
+            p.grad = torch.randn(3)
+        if step < 7:
+            path.update(np.concatenate([moving.grad.numpy(), resting.grad.numpy()]))
+        exptest.optimizer.step()
+        exptest.step(0.1)
+    assert exptest.tuner.window is not None
+    assert exptest.tuner._path_ratio == pytest.approx(path.value, rel=1e-5)
+
+
+def test_sparse_gradients_are_named() -> None:
+    table = nn.Embedding(5, 2, sparse=True)
+    exptest = ExpTest(torch.optim.SGD(table.parameters(), lr=1.0), max_lr=0.1)
+    table(torch.tensor([1])).sum().backward()
+    with pytest.raises(TypeError, match="dense gradients, got a sparse one"):
+        exptest.step(torch.tensor(1.0))

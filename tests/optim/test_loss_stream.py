@@ -1,0 +1,62 @@
+"""Losses on their way to the host: nobody waits for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from exptest.optim.loss_stream import ABSENT, CAPACITY, LossStream
+from tests.optim.run import OPTIMIZERS, Run
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_nothing_synchronises_between_window_ends(
+    optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(optimizer, max_lr=0.01)
+    run.step(0)
+
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise AssertionError("the host waited for the device")
+
+    with monkeypatch.context() as patch:
+        for name in ("item", "tolist", "cpu", "__float__", "__bool__", "__int__", "__index__"):
+            patch.setattr(Tensor, name, forbidden)
+        for step in range(1, run.exptest.tuner.attention_in - 1):
+            gradients_of_a_step(run, step)
+            assert run.exptest.step(run.last_loss) is None
+
+
+def gradients_of_a_step(run: Run, step: int) -> None:
+    """A step by hand: torch's own optimizers may call item."""
+    for p in run.model.parameters():
+        p.grad = torch.full_like(p, 0.01 * (step % 3))
+    run.last_loss = torch.full((), 1.0 / step, dtype=torch.float64)
+
+
+def test_losses_that_have_not_arrived_are_waited_for_only_when_told() -> None:
+    stream = LossStream()
+    sent = [float(x) for x in range(CAPACITY + 300)]
+    taken: list[float] = []
+    for count, value in enumerate(sent):
+        stream._send(torch.tensor(value, dtype=torch.float64))
+        if count == 5:
+            late = (stream._first + 3) % CAPACITY
+            arrived_value = stream._ring[late].clone()
+            stream._bits()[late] = ABSENT[torch.float64]
+            taken += stream.arrived(wait=False)
+            assert taken == sent[:3]
+            stream._ring[late] = arrived_value
+    taken += stream.arrived(wait=True)
+    assert taken == sent
+    assert len(stream) == 0
+
+
+def test_a_nan_loss_arrives_as_a_nan() -> None:
+    stream = LossStream()
+    stream._send(torch.tensor(float("nan")))
+    assert np.isnan(stream.arrived(wait=False)).tolist() == [True]
