@@ -39,6 +39,8 @@ def launch(name: str, *, port: int | None = None, browser: bool = True) -> int:
         command.append(f"--ServerApp.port={port}")
     if not browser:
         command.append("--no-browser")
+    if os.name == "posix":  # become JupyterLab: who ends this process ends the server
+        os.execv(sys.executable, command)
     return subprocess.run(command, check=False).returncode
 
 

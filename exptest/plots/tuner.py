@@ -77,7 +77,7 @@ def plot_pvalues(record: Record, ax: Axes | None = None) -> Axes:
         va="top",
     )
     ax.set_yscale("log")
-    ax.set_ylim(bottom=0.3 * min([1e-3, *(max(d.pvalue, 1e-16) for d in tested)]), top=3)
+    ax.set_ylim(bottom=0.03 * min([1e-3, *(max(d.pvalue, 1e-16) for d in tested)]), top=3)
     ax.set(xlabel="training step", ylabel="p-value")
     return ax
 
@@ -228,22 +228,24 @@ def _scale(ax: Axes, record: Record) -> None:
 
 
 def _legend(record: Record) -> list[Line2D | Patch]:
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=COLORS["loss"], label="loss"),
-        Patch(facecolor=COLORS["accepted"], alpha=0.3, label="window kept η"),
-    ]
-    if any(not d.accepted for d in record.decisions):
-        handles.append(Patch(facecolor=COLORS["rejected"], alpha=0.3, label="window rejected η"))
-    if any(d.kind == "divergence" for d in record.decisions):
+    """What the picture shows, and nothing else."""
+    decisions = record.decisions
+    handles: list[Line2D | Patch] = [Line2D([], [], color=COLORS["loss"], label="loss")]
+    for accepted, label in ((True, "window kept η"), (False, "window rejected η")):
+        if any(d.accepted == accepted for d in decisions):
+            color = COLORS["accepted" if accepted else "rejected"]
+            handles.append(Patch(facecolor=color, alpha=0.3, label=label))
+    if any(d.kind == "divergence" for d in decisions):
         handles.append(
             Line2D(
                 [], [], color=COLORS["rejected"], marker="X", linestyle="", label="loss exploded"
             )
         )
-    if len(record.decisions) <= MOST_FITS:
-        if any(d.kind == "exponential" for d in record.decisions):
+    if len(decisions) <= MOST_FITS:
+        if any(d.kind == "exponential" for d in decisions):
             handles.append(Line2D([], [], color=COLORS["exponential"], label="exponential fit"))
-        handles.append(Line2D([], [], color=COLORS["line"], label="straight-line fit"))
+        if any(d.test is not None for d in decisions):
+            handles.append(Line2D([], [], color=COLORS["line"], label="straight-line fit"))
     return handles
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from exptest.plots.style import COLORS, project_style
 from exptest.plots.tuner import (
@@ -69,6 +70,7 @@ class RunPicture:
         if ghost is not None:
             _lay_under(signal, rates, ghost)
         self._predictions(run)
+        self._legend(run)
         other = ghost.losses[:GHOST] if ghost is not None else np.empty(0)
         signal.set_xlim(-0.5, max(ROOM * len(run.losses), len(other), SHORTEST))
         _open_up(signal, np.concatenate([other, run.losses]))
@@ -97,6 +99,7 @@ class RunPicture:
             or (signal.get_yscale() == "linear" and fresh.size and fresh.min() < high / 29)
             or run.tuner.lr < rates.get_ylim()[0]
             or any(d.pvalue < pvalues.get_ylim()[0] for d in run.decisions[self._painted :])
+            or _verdicts(run.decisions) != _verdicts(run.decisions[: self._painted])
         )
 
     def _settle(self, run: WatchedRun, new: Sequence[Decision]) -> None:
@@ -129,13 +132,26 @@ class RunPicture:
             shown = np.where(curve[:length] < 1e6 * curve[0], curve[:length], np.nan)
             steps = start + np.arange(len(shown))
             signal.plot(steps, shown, color=COLORS["theory"], lw=2.2, zorder=4, label=label)
-        legend = signal.get_legend()
-        if run.predictions and legend is not None:
-            handles = [*legend.legend_handles, signal.lines[-1]]
-            legend = signal.legend(handles=handles, loc="upper right", ncols=2)
-        if legend is not None:  # readable where a curve runs behind it
-            legend.set_frame_on(True)
-            legend.get_frame().set(facecolor="white", edgecolor="none", alpha=1.0)
+
+    def _legend(self, run: WatchedRun) -> None:
+        """Name the fits of the window that is filling too, and what was predicted."""
+        signal = self.axes[0]
+        drawn = signal.get_legend()
+        handles = list(drawn.legend_handles) if drawn is not None else []
+        named = {handle.get_label() for handle in handles if handle is not None}
+        for color, label in (("exponential", "exponential fit"), ("line", "straight-line fit")):
+            if label not in named:
+                handles.append(Line2D([], [], color=COLORS[color], label=label))
+        if run.predictions:
+            handles.append(signal.lines[-1])
+        legend = signal.legend(handles=handles, loc="upper right", ncols=2)
+        legend.set_frame_on(True)  # readable where a curve runs behind it
+        legend.get_frame().set(facecolor="white", edgecolor="none", alpha=1.0)
+
+
+def _verdicts(decisions: Sequence[Decision]) -> set[tuple[str, bool]]:
+    """What the legend must name."""
+    return {(decision.kind, decision.accepted) for decision in decisions}
 
 
 def _empty(ax: Axes) -> None:
