@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--memory-gb", type=float, default=12.0, help="leave out what needs more than this (12)"
     )
     parser.add_argument(
+        "--limit", type=float, default=600.0, help="seconds after which one is stopped (600)"
+    )
+    parser.add_argument(
         "--neural-tangents-python",
         type=Path,
         help="an interpreter that has neural-tangents 0.6.5, jax 0.4.25, numpy < 2, scipy < 1.13",
@@ -67,13 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _kernels(model: str, examples: int, arguments: argparse.Namespace) -> list[dict]:
     task = f"NTK {model}, n = {examples}"
     command = ["--model", model, "--examples", str(examples), "--repeats", str(arguments.repeats)]
-    rows = [_measure(task, BASELINE, "ntk", command)]
+    limit = arguments.limit
+    rows = [_measure(task, BASELINE, "ntk", command, limit)]
     weights = sum(p.numel() for p in build(model, 1)[0].parameters())
     needed = 2 * 10 * examples * weights * 4 / 1e9
     if needed <= arguments.memory_gb:
-        rows.append(_measure(task, "torch.func recipe", "ntk", command))
+        rows.append(_measure(task, "torch.func recipe", "ntk", command, limit))
         if find_spec("curvlinops"):
-            rows.append(_measure(task, "curvlinops", "ntk", command))
+            rows.append(_measure(task, "curvlinops", "ntk", command, limit))
     else:
         note = f"two Jacobians take {needed:.3g} GB"
         rows.append({"task": task, "method": "torch.func recipe", "note": note})
@@ -82,26 +86,33 @@ def _kernels(model: str, examples: int, arguments: argparse.Namespace) -> list[d
             if number == 3 or needed <= arguments.memory_gb:
                 interpreter = [str(arguments.neural_tangents_python), str(PEER)]
                 options = [*command, "--implementation", str(number)]
-                rows.append(_child(task, f"neural-tangents, {name}", [*interpreter, *options]))
+                rows.append(
+                    _child(task, f"neural-tangents, {name}", [*interpreter, *options], limit)
+                )
     return rows
 
 
 def _group(task: str, kind: str, others: list[str], arguments: argparse.Namespace) -> list[dict]:
     names = [BASELINE, *(o for o in others if o != "curvlinops" or find_spec("curvlinops"))]
     command = ["--repeats", str(arguments.repeats)]
-    return [_measure(task, name, kind, command) for name in names]
+    return [_measure(task, name, kind, command, arguments.limit) for name in names]
 
 
-def _measure(task: str, method: str, kind: str, command: list[str]) -> dict:
+def _measure(task: str, method: str, kind: str, command: list[str], limit: float) -> dict:
     module = [sys.executable, "-m", "exptest.bench.contestants", f"{kind}/{method}"]
-    return _child(task, method, [*module, *command])
+    return _child(task, method, [*module, *command], limit)
 
 
-def _child(task: str, method: str, command: list[str]) -> dict:
-    """Run one contestant; a failure is a row that says so."""
+def _child(task: str, method: str, command: list[str], limit: float) -> dict:
+    """Run one contestant; a failure is a row that says so, and so is a want of patience."""
     print(f"{task}: {method}", file=sys.stderr, end=" ", flush=True)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
     row: dict = {"task": task, "method": method, "note": ""}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        row["note"] = f"stopped after {limit:g} s"
+        print(row["note"], file=sys.stderr, flush=True)
+        return row
     if done.returncode:
         row["note"] = (done.stderr.strip().splitlines() or ["no message"])[-1][:60]
         print(row["note"], file=sys.stderr, flush=True)

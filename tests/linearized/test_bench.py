@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_the_table_has_ratios_and_a_failure_is_a_row_that_says_so(
 ) -> None:
     times = {"exptest": 0.5, "torch.func recipe": 50.0, "dense": 1.0, "training": 5.0}
 
-    def measured(task: str, method: str, command: list[str]) -> dict:
+    def measured(task: str, method: str, command: list[str], limit: float) -> dict:
         if method not in times:
             return {"task": task, "method": method, "note": "not installed"}
         return {"task": task, "method": method, "note": "", "seconds": times[method], "value": 0.0,
@@ -55,6 +56,13 @@ def test_the_table_has_ratios_and_a_failure_is_a_row_that_says_so(
     table = pd.read_csv(tmp_path / "linearized.csv")
     assert table.set_index("method")["time_ratio"]["torch.func recipe"] == 100.0
     assert (tmp_path / "linearized.png").stat().st_size > 1000
+
+
+def test_who_takes_too_long_is_stopped_and_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    row = linearized._child("a task", "a sleeper", sleeper, 0.2)
+    assert row == {"task": "a task", "method": "a sleeper", "note": "stopped after 0.2 s"}
+    assert "stopped" in capsys.readouterr().err
 
 
 def test_pictures_show_what_they_are_given() -> None:
