@@ -26,12 +26,15 @@ from exptest.statistics.window_fits import WindowFits
 Vector = Float[np.ndarray, " n"]
 
 FEWEST = {"calibrated": 5, "paper": 4}
+NOISES = ("estimated", "independent")
 # A second half that rises this many standard errors is no decay.
 RISING = 4.0
 SPIKE_REMARK = "The first loss is a spike and was set aside."
 
 
-def exponential_test(losses: Any, *, method: str = "calibrated") -> ExponentialTestResult:
+def exponential_test(
+    losses: Any, *, method: str = "calibrated", noise: str = "estimated"
+) -> ExponentialTestResult:
     """Test whether losses decay exponentially rather than follow a straight line.
 
     F = (SSE_lin − SSE_exp) / (SSE_exp / m): m = n − 3 in the paper, and here the number of
@@ -40,6 +43,9 @@ def exponential_test(losses: Any, *, method: str = "calibrated") -> ExponentialT
     Args:
         losses: shape (n,), loss units, one per step.
         method: ``"calibrated"`` (default) or ``"paper"`` (literal; theory/05 compares them).
+        noise: ``"estimated"`` (default) reads correlation and drift off the residuals;
+            ``"independent"`` takes equal independent noise for granted: then p is exact, and
+            windows below 24 losses pay no power for caution. Calibrated only.
 
     Returns:
         The result; ``reject(alpha)`` says whether decay is claimed. Non-finite losses or too
@@ -47,7 +53,7 @@ def exponential_test(losses: Any, *, method: str = "calibrated") -> ExponentialT
 
     Raises:
         TypeError, ValueError: ``losses`` is not numeric, not one-dimensional or empty, or
-            ``method`` is unknown.
+            ``method`` or ``noise`` is unknown.
 
     >>> exponential_test([0.5**t for t in range(12)]).reject()
     True
@@ -57,10 +63,11 @@ def exponential_test(losses: Any, *, method: str = "calibrated") -> ExponentialT
     Claims C5.3 to C5.8.
     """
     y = _checks.series("losses", losses)
+    independent = _checks.one_of("noise", noise, NOISES) == "independent"
     _checks.one_of("method", method, FEWEST)
     if note := unanswerable(y, FEWEST[method]):
         return _without_verdict(y, method, note, statistic=np.nan)
-    return _paper(y) if method == "paper" else _calibrated(y)
+    return _paper(y) if method == "paper" else _calibrated(y, independent)
 
 
 def unanswerable(y: Vector, fewest: int) -> str:
@@ -90,21 +97,21 @@ def _paper(y: Vector) -> ExponentialTestResult:
     return ExponentialTestResult(statistic, pvalue, df, "paper", len(y), line, exponential)
 
 
-def _calibrated(y: Vector, *, spiked: bool = False) -> ExponentialTestResult:
+def _calibrated(y: Vector, independent: bool, *, spiked: bool = False) -> ExponentialTestResult:
     """Test losses; ``spiked``: one was set aside already (a fast decay is spike after spike)."""
     blocks, size = averaged(y)
     z, exponent = rescaled(blocks)
-    window = WindowFits(z)
+    window = WindowFits(z, independent=independent)
     if window.straight:
         return _without_verdict(y, "calibrated", "they follow a straight line to the last digit")
     decay = window.decay()
     if decay is None:
         return _without_verdict(y, "calibrated", "no decay fits better than a constant")
     if not spiked and window.spike_beats(decay):
-        return _after_spike(y, size)
+        return _after_spike(y, size, independent)
     noise = window.noise(decay)
     pvalue, note = window.pvalue(decay, noise), ""
-    if pvalue < 0.2 and _rises_again(z):
+    if pvalue < 0.2 and _rises_again(z, independent):
         pvalue, note = 1.0, "they rise again in the second half"
     with np.errstate(divide="ignore"):
         gained = np.float64(max(window.sse - decay.sse, 0.0))
@@ -136,17 +143,17 @@ def _in_units(
     return line, exponential_in_units(decay, exponent, span=span)
 
 
-def _after_spike(y: Vector, size: int) -> ExponentialTestResult:
+def _after_spike(y: Vector, size: int, independent: bool) -> ExponentialTestResult:
     """Test the losses after the first one (or the first block)."""
-    rest = _calibrated(y[size:], spiked=True)
+    rest = _calibrated(y[size:], independent, spiked=True)
     fit = rest.exponential
     if fit is not None:
         fit = replace(fit, origin=fit.origin + size, n=len(y))
     return replace(rest, n=len(y), line=fit_line(y), exponential=fit, remark=SPIKE_REMARK)
 
 
-def _rises_again(z: Vector) -> bool:
-    half = WindowFits(z[len(z) // 2 :])
+def _rises_again(z: Vector, independent: bool) -> bool:
+    half = WindowFits(z[len(z) // 2 :], independent=independent)
     if not half.rises(RISING, half.n - 2.0):
         return False
     return half.rises(RISING, half.noise().information)

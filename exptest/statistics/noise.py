@@ -54,11 +54,16 @@ def describe_noise(residual: Vector, parameters: int) -> Noise:
     """Return correlation, information and drift of the noise, from the residuals of a fit."""
     n = len(residual)
     energy = float(residual @ residual)
-    free = float(n - parameters)
     if energy == 0.0 or _is_missed_curve(residual):
-        return Noise(0.0, free, free, 0.0)
+        return independent_noise(n, parameters)
     r1 = float(residual[1:] @ residual[:-1]) / energy
     return noise_of(n, parameters, r1, _drift(residual))
+
+
+def independent_noise(n: int, parameters: int) -> Noise:
+    """Return the noise of equal, independent errors: as much information as losses to spare."""
+    free = float(n - parameters)
+    return Noise(0.0, free, free, 0.0)
 
 
 def noise_of(n: int, parameters: int, r1: float, drift: float = 0.0) -> Noise:

@@ -13,7 +13,7 @@ from scipy.special import stdtr
 from exptest import _checks
 from exptest.statistics import paper
 from exptest.statistics.blocks import averaged
-from exptest.statistics.exponential import SPIKE_REMARK, unanswerable
+from exptest.statistics.exponential import NOISES, SPIKE_REMARK, unanswerable
 from exptest.statistics.fits import fit_line, line_in_units
 from exptest.statistics.noise import Noise, drift_inflation
 from exptest.statistics.results import SlopeTestResult
@@ -28,7 +28,9 @@ EXACT = "They follow a straight line to the last digit."
 AROUND_DECAY = "The noise was measured around the exponential, which fits far better than a line."
 
 
-def slope_test(losses: Any, *, method: str = "calibrated") -> SlopeTestResult:
+def slope_test(
+    losses: Any, *, method: str = "calibrated", noise: str = "estimated"
+) -> SlopeTestResult:
     """Test, one-sided, whether losses decrease on average over the window.
 
     t = slope / se,  p = P(T < t).
@@ -37,6 +39,9 @@ def slope_test(losses: Any, *, method: str = "calibrated") -> SlopeTestResult:
         losses: shape (n,), loss units, one per step.
         method: ``"calibrated"`` (default) counts independent losses and measures the noise
             around the curve that fits; ``"paper"`` is ordinary least squares.
+        noise: ``"estimated"`` (default) reads correlation and drift off the residuals;
+            ``"independent"`` takes equal independent noise for granted: then p is exact, and
+            windows below 24 losses pay no power for caution. Calibrated only.
 
     Returns:
         The result; ``reject(alpha)`` says whether a decrease is claimed. Non-finite losses or
@@ -44,7 +49,7 @@ def slope_test(losses: Any, *, method: str = "calibrated") -> SlopeTestResult:
 
     Raises:
         TypeError, ValueError: ``losses`` is not numeric, not one-dimensional or empty, or
-            ``method`` is unknown.
+            ``method`` or ``noise`` is unknown.
 
     >>> slope_test([3.0, 2.0, 1.0, 0.0]).pvalue
     0.0
@@ -52,13 +57,14 @@ def slope_test(losses: Any, *, method: str = "calibrated") -> SlopeTestResult:
     Claims C6.1, C6.7 and C6.8.
     """
     y = _checks.series("losses", losses)
+    independent = _checks.one_of("noise", noise, NOISES) == "independent"
     _checks.one_of("method", method, ("calibrated", "paper"))
     note = unanswerable(y, FEWEST)
     if not note and y.max() == y.min():
         note = CONSTANT
     if note:
         return _without_verdict(y, method, note)
-    return _paper(y) if method == "paper" else _calibrated(y)
+    return _paper(y) if method == "paper" else _calibrated(y, independent)
 
 
 def _without_verdict(y: Vector, method: str, note: str) -> SlopeTestResult:
@@ -74,10 +80,10 @@ def _paper(y: Vector) -> SlopeTestResult:
     return SlopeTestResult(statistic, pvalue, len(y) - 2.0, "paper", len(y), line)
 
 
-def _calibrated(y: Vector, *, spiked: bool = False) -> SlopeTestResult:
+def _calibrated(y: Vector, independent: bool, *, spiked: bool = False) -> SlopeTestResult:
     blocks, size = averaged(y)
     z, exponent = rescaled(blocks)
-    window = WindowFits(z)
+    window = WindowFits(z, independent=independent)
     if window.straight:
         if window.level:
             return _without_verdict(y, "calibrated", CONSTANT)
@@ -85,7 +91,7 @@ def _calibrated(y: Vector, *, spiked: bool = False) -> SlopeTestResult:
     elif (certain := window.certain_decay()) is None:
         t, noise, remark = *_t(window, window.sse, window.noise()), ""
     elif not spiked and window.spike_beats(certain[0]):
-        rest = _calibrated(y[size:], spiked=True)
+        rest = _calibrated(y[size:], independent, spiked=True)
         return replace(rest, n=len(y), line=fit_line(y), remark=SPIKE_REMARK)
     else:
         decay, noise = certain

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from exptest.statistics.geometry import geometry
-from exptest.statistics.noise import Noise, describe_noise
+from exptest.statistics.noise import Noise, describe_noise, independent_noise
 from exptest.statistics.null import crossing_probability
 from exptest.statistics.varpro import Projection, Projector
 
@@ -24,10 +24,13 @@ SPIKE, SPIKE_SMALL = 4.0, 180.0
 
 
 class WindowFits:
-    """The line and the best decay on losses of size about 1, at least three of them."""
+    """The line and the best decay on losses of size about 1, at least three of them.
 
-    def __init__(self, z: Vector) -> None:
-        self.n = len(z)
+    ``independent``: the noise is known to be equal and independent, and is not estimated.
+    """
+
+    def __init__(self, z: Vector, *, independent: bool = False) -> None:
+        self.n, self.independent = len(z), independent
         self.shape = geometry(self.n)
         self.problem = Projector(self.shape.x, z)
         self.fall = float(self.shape.line @ self.problem.centred)
@@ -98,9 +101,10 @@ class WindowFits:
 
     def noise(self, decay: Projection | None = None) -> Noise:
         """Return the noise around the decay, or around the line."""
-        if decay is None:
-            return describe_noise(self.off_line, 2)
-        return describe_noise(decay.residual, 3)
+        residual, parameters = (self.off_line, 2) if decay is None else (decay.residual, 3)
+        if self.independent:
+            return independent_noise(self.n, parameters)
+        return describe_noise(residual, parameters)
 
     def certain_decay(self) -> tuple[Projection, Noise] | None:
         """Return the best decay and the noise around it if the decay is beyond doubt."""

@@ -34,6 +34,24 @@ def test_the_slope_test_is_honest_on_a_reduced_table() -> None:
     assert len(too_often(frame, 150)) == 0
 
 
+def told_independent(losses):
+    """The exponential test of one who knows that the noise is independent."""
+    return exponential_test(losses, noise="independent")
+
+
+@pytest.mark.claim("C5.4")
+def test_where_independence_is_known_small_windows_are_honest_and_lose_no_power() -> None:
+    truths = (("flat", 0.0), ("line", 1.0), ("line", 10.0), ("rise", 1.0))
+    lengths, options = (8, 12, 20), {"replications": 400}
+    frame = size(told_independent, truths=truths, noises=("iid",), lengths=lengths, **options)
+    assert len(too_often(frame, 400)) == 0
+    cells = {"lengths": lengths, "efolds": (2, 5), "amplitudes": (2, 5)} | options
+    told = power(told_independent, **cells)
+    paper = power("exponential", method="paper", **cells)
+    assert (told.rate >= paper.rate - 0.03).all()
+    assert told.rate.mean() > paper.rate.mean()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("test", ["exponential", "slope"])
 def test_the_whole_size_table_is_honest(test: str) -> None:

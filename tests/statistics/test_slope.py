@@ -31,6 +31,15 @@ def test_paper_mode_is_ordinary_least_squares(seed: int, n: int) -> None:
     assert result.pvalue == pytest.approx(t_distribution.cdf(ols.tvalues[1], n - 2), rel=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_told_that_the_noise_is_independent_it_is_ordinary_least_squares(seed: int) -> None:
+    y = np.random.default_rng(seed).normal(size=15)
+    told, paper = slope_test(y, noise="independent"), slope_test(y, method="paper")
+    assert told.pvalue == pytest.approx(paper.pvalue, rel=1e-9)
+    with pytest.raises(ValueError, match="noise must be one of 'estimated', 'independent'"):
+        slope_test(y, noise="white")
+
+
 def test_exact_lines_get_exact_answers() -> None:
     assert slope_test([4.0, 3.0, 2.0, 1.0]).pvalue == 0.0
     assert slope_test([1.0, 2.0, 3.0, 4.0]).pvalue == 1.0
