@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import base64
-import html
 import os
 import sys
 import uuid
@@ -17,6 +16,7 @@ import traitlets
 from exptest.saved_pictures import MARK, VIEW
 from exptest.widgets import cells, controls
 from exptest.widgets.canvas import Canvas
+from exptest.widgets.wording import complaint
 from exptest.widgets.worker import Worker
 
 # No thread of theirs may outlive the interpreter.
@@ -146,10 +146,7 @@ class Panel(traitlets.HasTraits):
         )
 
     def _show_error(self, error: BaseException) -> None:
-        self.words.value = (
-            f"<p role='alert' style='color:#B00020;margin:0'><b>{type(error).__name__}</b>: "
-            f"{html.escape(str(error))}</p>"
-        )
+        self.words.value = complaint(error)
 
 
 def someone_watches() -> bool:

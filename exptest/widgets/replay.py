@@ -18,7 +18,7 @@ from exptest.recorded import read_losses, replay
 from exptest.widgets import controls
 from exptest.widgets.controls import choice, counter, log_slider, slider
 from exptest.widgets.explorer import Explorer
-from exptest.widgets.wording import plain
+from exptest.widgets.wording import complaint, plain
 
 
 class ReplayLab(Explorer):
@@ -60,7 +60,7 @@ class ReplayLab(Explorer):
         self._replayed: tuple[tuple[Any, ...], Record] | None = None
         self._file: tuple[str, bytes] | None = None
         super().__init__(**state)
-        self.observe(lambda _: self.refresh(), "losses")
+        self.observe(lambda _: self._taken(), "losses")
 
     def step(self, by: int = 1) -> None:
         """Show the next decision, or one further back."""
@@ -157,6 +157,7 @@ class ReplayLab(Explorer):
         )
         for box, label in ((self.column, "column of the file"), (self.pasted, "losses to paste")):
             box.tooltip = label
+        self.complaint = widgets.HTML()
         take = controls.button("Use pasted", "check", "replay the pasted losses")
         back = controls.button("Previous", "step-backward", "the decision before")
         on = controls.button("Next", "step-forward", "the next decision", style="primary")
@@ -167,6 +168,7 @@ class ReplayLab(Explorer):
         on.on_click(lambda _: self.step())
         return [
             controls.row(self.uploader, self.column, self.pasted, take),
+            self.complaint,
             controls.row(*self.controls.values()),
             controls.row(back, on, self._keep),
             self.canvas.image,
@@ -184,12 +186,16 @@ class ReplayLab(Explorer):
             name, content = self._file
             self.upload(content, name=name, column=self.column.value.strip() or None)
 
+    def _taken(self) -> None:
+        self.complaint.value = ""
+        self.refresh()
+
     def _guarded(self, act: Any) -> None:
-        """Show what is wrong with a curve; the one before stays."""
+        """Say what is wrong with a curve, until one is taken; the one before stays."""
         try:
             act()
         except (ValueError, TypeError, OSError) as error:
-            self._show_error(error)
+            self.complaint.value = complaint(error)
 
 
 def example() -> Float[np.ndarray, " steps"]:

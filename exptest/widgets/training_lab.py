@@ -157,7 +157,7 @@ class TrainingLab(Panel):
             description="Lay over", icon="clone",
             tooltip="keep this run in the picture after Reset", layout=widgets.Layout(width="auto"),
         )  # fmt: skip
-        self.status, self.table, self.exported = (widgets.HTML() for _ in range(3))
+        self.status, self.pending, self.table, self.exported = (widgets.HTML() for _ in range(4))
         self.heart = widgets.Play(max=10**9, interval=HEARTBEAT_MS)
         self.heart.layout.display = "none"
         self.heart.observe(self._hear, "value")
@@ -172,6 +172,7 @@ class TrainingLab(Panel):
             self.words,
             self.canvas.image,
             controls.row(*self.controls.values()),
+            self.pending,
             self.table,
             controls.row(*last, self._keep),
             self.exported,
@@ -181,7 +182,11 @@ class TrainingLab(Panel):
     def _changed(self, name: str) -> None:
         if name in {"speed", "limit"}:
             return
-        put(self.words, told("Settings changed: Reset begins a run with them."))
+        self._remind()
+
+    def _remind(self) -> None:
+        pending = self.run is not None and self.run.settings != self.settings
+        put(self.pending, told("Settings changed: Reset begins a run with them.") * pending)
 
     def refresh(self) -> None:
         """Ask for a new frame; returns at once."""
@@ -288,6 +293,7 @@ class TrainingLab(Panel):
         put(self.status, status(run, self.limit))
         put(self.words, told(self.sentence()))
         put(self.table, table(run))
+        self._remind()
 
     def _export(self, kind: str) -> None:
         self.exported.value = export(self.run, kind)

@@ -31,6 +31,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
+def complaint(error: BaseException) -> str:
+    """Return an error as HTML that screen readers announce at once.
+
+    >>> complaint(ValueError("1 < 2")).partition("<b>")[2]
+    'ValueError</b>: 1 &lt; 2</p>'
+    """
+    text = f"<b>{type(error).__name__}</b>: {html.escape(str(error))}"
+    return f"<p role='alert' style='color:#B00020;margin:0'>{text}</p>"
+
+
 def told(sentence: str) -> str:
     """Return a sentence as HTML that screen readers announce.
 

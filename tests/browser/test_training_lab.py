@@ -64,7 +64,7 @@ def test_play_pause_step_reset(
 def test_controls_move_by_keyboard_and_take_effect_with_reset(opened: Opened) -> None:
     lab = opened(CELL.replace("()", "(start=31.0)"))
     # The slider cannot stand there; that it is shown changes nothing.
-    assert lab.ask("print(lab.start, lab.words.value.count('Reset'))").strip() == "31.0 0"
+    assert lab.ask("print(lab.start, lab.pending.value.count('Reset'))").strip() == "31.0 0"
     slider = lab.page.locator(".widget-slider:has-text('seed') .noUi-handle")
     slider.focus()
     slider.press("ArrowRight")

@@ -11,6 +11,7 @@ import pytest
 from exptest import replay
 from exptest.widgets import ReplayLab
 from exptest.widgets.replay import example
+from exptest.widgets.wording import told
 
 DECAY = [0.9**t for t in range(60)]
 
@@ -73,7 +74,7 @@ def test_a_bad_paste_is_named_and_the_curve_stays(
 ) -> None:
     lab.pasted.value = text
     lab._guarded(lambda: lab.paste(text))
-    assert complaint in lab.words.value
+    assert complaint in lab.complaint.value
     assert np.array_equal(lab.losses, example())
 
 
@@ -93,14 +94,26 @@ def test_a_bad_file_is_named_and_the_curve_stays(
     lab: ReplayLab, content: str | bytes, complaint: str
 ) -> None:
     bring(lab, content)
-    assert complaint in lab.words.value
-    assert "/tmp" not in lab.words.value
+    assert complaint in lab.complaint.value
+    assert "/tmp" not in lab.complaint.value
     assert np.array_equal(lab.losses, example())
+
+
+def test_a_complaint_outlives_a_picture_on_its_way(lab: ReplayLab) -> None:
+    lab.step()
+    lab.join()
+    lab.losses = np.asarray(DECAY)
+    bring(lab, "a,b\n1,2\n")
+    lab.join()
+    assert "role='alert'" in lab.complaint.value
+    assert lab.words.value == told(lab.sentence())
+    bring(lab, "loss\n1\n")
+    assert lab.complaint.value == ""
 
 
 def test_of_several_columns_one_is_named_after_the_upload(lab: ReplayLab) -> None:
     bring(lab, "a,b\n" + "".join(f"{loss},{2 * loss}\n" for loss in DECAY))
-    assert "naming it in the field beside it" in lab.words.value
+    assert "naming it in the field beside it" in lab.complaint.value
     lab.column.value = "b"
     assert lab.losses == pytest.approx([2 * loss for loss in DECAY])
 

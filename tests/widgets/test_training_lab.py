@@ -108,13 +108,17 @@ def test_a_run_pauses_goes_on_and_ends_at_its_limit(lab: TrainingLab) -> None:
 def test_new_settings_wait_for_reset(lab: TrainingLab) -> None:
     lab.join()
     lab.seed = 7
-    assert "Reset" in lab.words.value
+    assert "Reset" in lab.pending.value
+    lab.step_window()
+    lab.join()
+    assert "Reset" in lab.pending.value
     assert lab.run is not None
     assert lab.run.settings.seed == 0
     lab.reset()
     lab.join()
     assert lab.run.settings.seed == 7
     assert lab.run.losses == []
+    assert lab.pending.value == ""
 
 
 def test_an_earlier_run_is_laid_under_the_next(lab: TrainingLab) -> None:
