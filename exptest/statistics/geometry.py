@@ -8,10 +8,11 @@ a curve on the unit sphere. theory/05 derives the null distribution from this cu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Float
+from scipy.fft import next_fast_len, rfft
 
 # e-folds in the window: where the tabulated decays begin, and how far they always reach; beyond,
 # one e-fold takes two steps: of faster decays noise with heavy tails has too many.
@@ -35,8 +36,6 @@ class Geometry:
         cosine, sine: of θ_k, the angle between v_k and ℓ.
         turn: arc length of e_k from one rate to the next, radians.
         first, second: Σ e_k² (x − ½) and Σ e_k² (x − ½)².
-        inflation: variance of AR(1) noise along e_k, relative to the largest over k; one row
-            per entry of ``CORRELATIONS``.
         spike: the first step alone, off the line, of norm 1.
     """
 
@@ -49,8 +48,20 @@ class Geometry:
     turn: Float[np.ndarray, " g-1"]
     first: Float[np.ndarray, " g"]
     second: Float[np.ndarray, " g"]
-    inflation: Float[np.ndarray, "r g"]
     spike: Float[np.ndarray, " n"]
+
+    @cached_property
+    def inflation(self) -> Float[np.ndarray, "r g"]:
+        """Variance of AR(1) noise along e_k, relative to the largest over k.
+
+        One row per entry φ of ``CORRELATIONS``: Σ_ij e_i e_j φ^|i−j|, summed over frequencies.
+        """
+        e = _off_line(self.curves, self.line, self.cosine) / self.sine[:, None]
+        length = next_fast_len(2 * len(self.x), real=True)
+        power = np.abs(rfft(e, length)) ** 2
+        power[:, 1 : (length + 1) // 2] *= 2.0  # there and at the negative frequency
+        variance = _lag_weights(len(self.x), length) @ power.T
+        return variance / variance.max(axis=1, keepdims=True)
 
 
 @lru_cache(maxsize=32)
@@ -62,7 +73,7 @@ def geometry(n: int) -> Geometry:
     q = np.expm1(-rates[:, None] * x)
     curves = _unit(q - q.mean(axis=1, keepdims=True))
     cosine = curves @ line
-    off_line = curves - cosine[:, None] * line
+    off_line = _off_line(curves, line, cosine)
     sine = np.linalg.norm(off_line, axis=1)
     e = off_line / sine[:, None]
     chord = np.linalg.norm(np.diff(e, axis=0), axis=1)
@@ -79,7 +90,6 @@ def geometry(n: int) -> Geometry:
         turn=2.0 * np.arcsin(chord / 2.0),
         first=e**2 @ (x - 0.5),
         second=e**2 @ (x - 0.5) ** 2,
-        inflation=_inflation(e),
         spike=_unit(spike),
     )
 
@@ -93,12 +103,15 @@ def _unit(v: Float[np.ndarray, "*any n"]) -> Float[np.ndarray, "*any n"]:
     return v / np.linalg.norm(v, axis=-1, keepdims=True)
 
 
-def _inflation(e: Float[np.ndarray, "g n"]) -> Float[np.ndarray, "r g"]:
-    """Σ_ij e_i e_j φ^|i−j| for every direction and φ, relative to the largest direction's."""
-    n = e.shape[1]
-    spectrum = np.abs(np.fft.rfft(e, 2 * n, axis=1)) ** 2
-    autocovariance = np.fft.irfft(spectrum, 2 * n, axis=1)[:, :n]
-    weights = 2.0 * CORRELATIONS[:, None] ** np.arange(n)
-    weights[:, 0] = 1.0
-    variance = weights @ autocovariance.T
-    return variance / variance.max(axis=1, keepdims=True)
+def _off_line(
+    curves: Float[np.ndarray, "g n"], line: Float[np.ndarray, " n"], cosine: Float[np.ndarray, " g"]
+) -> Float[np.ndarray, "g n"]:
+    return curves - cosine[:, None] * line
+
+
+def _lag_weights(n: int, length: int) -> Float[np.ndarray, "r f"]:
+    """Σ_{|l|<n} φ^|l| cos(ω l), a geometric series, at the frequencies of a real transform."""
+    phi = CORRELATIONS[:, None]
+    omega = 2.0 * np.pi * np.arange(length // 2 + 1) / length
+    cut = 2.0 * phi**n * (np.cos(n * omega) - phi * np.cos((n - 1) * omega))
+    return (1.0 - phi**2 - cut) / (1.0 - 2.0 * phi * np.cos(omega) + phi**2)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import f
 
-from exptest.statistics.geometry import geometry
+from exptest.statistics.geometry import CORRELATIONS, geometry
 from exptest.statistics.noise import Noise
 from exptest.statistics.null import crossing_probability
 from exptest.statistics.window_fits import WindowFits
@@ -22,6 +22,16 @@ def pvalue_known_noise(y: np.ndarray) -> float:
     window = WindowFits(y)
     decay = window.decay()
     return 1.0 if decay is None else window.pvalue(decay, known(len(y)))
+
+
+@pytest.mark.parametrize("n", [4, 7, 50, 97])
+def test_the_variance_of_ar1_noise_along_a_decay_is_its_quadratic_form(n: int) -> None:
+    shape = geometry(n)
+    e = (shape.curves - shape.cosine[:, None] * shape.line) / shape.sine[:, None]
+    lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    for phi, row in zip(CORRELATIONS, shape.inflation, strict=True):
+        variance = np.einsum("gi,ij,gj->g", e, phi**lag, e)
+        np.testing.assert_allclose(row, variance / variance.max(), rtol=1e-10)
 
 
 @pytest.mark.claim("C5.3")
