@@ -27,6 +27,12 @@ def changed(lab: Lab, before: str) -> None:
     )
 
 
+def come_to_rest(lab: Lab) -> None:
+    """Wait until the panel has nothing to do and the browser shows it."""
+    lab.ask("lab.join()")
+    lab.page.wait_for_timeout(400)
+
+
 def steps(lab: Lab) -> int:
     found = re.search(r"step (\d+)", lab.page.locator(STATUS).first.inner_text())
     assert found is not None
@@ -45,7 +51,7 @@ def test_play_pause_step_reset(
     changed(lab, first)
     lab.page.get_by_text("still decreasing").first.wait_for()
     lab.press("Pause")
-    lab.page.wait_for_timeout(400)
+    come_to_rest(lab)
     shoot(f"training-lab-{width}-paused")
     resting, done = picture(lab), steps(lab)
     lab.page.wait_for_timeout(600)
@@ -54,6 +60,7 @@ def test_play_pause_step_reset(
     changed(lab, resting)
     lab.page.wait_for_function(f"() => document.body.innerText.match(/step (\\d+)/)[1] > {done}")
     lab.page.get_by_text(re.compile("decisions, newest first")).wait_for()
+    come_to_rest(lab)
     lab.page.locator("table").first.scroll_into_view_if_needed()
     shoot(f"training-lab-{width}-stepped")
     lab.press("Reset")
@@ -143,11 +150,14 @@ def test_a_panel_closes_while_it_plays_by_its_cell_and_under_a_hand(opened: Open
 
 def test_a_closed_browser_ends_the_thread(opened: Opened, browser: Any) -> None:
     lab = opened(CELL)
-    lab.ask("import exptest.widgets.training_lab as module; module.SILENCE_S = 3.0")
     lab.ask("lab.limit = 200_000; lab.speed = 'slow'")
     lab.press("Play")
-    lab.page.wait_for_timeout(2500)
-    assert lab.ask("print(lab._heard is not None, lab.worker.alive)").strip() == "True True"
+    heard = "print(lab._heard is not None, lab.worker.alive)"
+    until = time.monotonic() + 30
+    while lab.ask(heard).strip() != "True True":
+        assert time.monotonic() < until, lab.ask(heard)
+        lab.page.wait_for_timeout(200)
+    lab.ask("import exptest.widgets.training_lab as module; module.SILENCE_S = 3.0")
     path = lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
     lab.page.close()
     time.sleep(5)
