@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 from exptest.plots.style import project_style
@@ -23,17 +24,17 @@ class Explorer(Panel):
 
     result: Any = None
 
+    @abstractmethod
     def compute(self) -> Any:
         """Return everything that the picture shows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, result: Any) -> None:
         """Fill ``self.canvas.figure``, which is empty."""
-        raise NotImplementedError
 
+    @abstractmethod
     def explain(self, result: Any) -> str:
         """Return one plain sentence, numbers in it."""
-        raise NotImplementedError
 
     def sentence(self) -> str:
         """Return what the picture shows, in one plain sentence."""

@@ -8,6 +8,7 @@ import os
 import sys
 import uuid
 import weakref
+from abc import ABCMeta, abstractmethod
 from typing import Any
 
 import ipywidgets as widgets
@@ -23,7 +24,11 @@ from exptest.widgets.worker import Worker
 _OPEN: weakref.WeakSet[Panel] = weakref.WeakSet()
 
 
-class Panel(traitlets.HasTraits):
+class _AbstractTraits(traitlets.MetaHasTraits, ABCMeta):
+    """Traits, and methods that a subclass must have."""
+
+
+class Panel(traitlets.HasTraits, metaclass=_AbstractTraits):
     """A picture with controls. Set its traits from Python or move its controls: it redraws.
 
     Displayed where nobody can press a button (nbconvert, nbval), a panel is its picture.
@@ -71,12 +76,13 @@ class Panel(traitlets.HasTraits):
     def _changed(self, name: str) -> None:
         self.refresh()
 
+    @abstractmethod
     def _work(self) -> bool:
-        raise NotImplementedError
+        """Do a little on the panel's thread; return whether there is more to do at once."""
 
+    @abstractmethod
     def sentence(self) -> str:
         """Return what the picture shows, in one plain sentence."""
-        raise NotImplementedError
 
     # -- for everyone ------------------------------------------------------------------------
 

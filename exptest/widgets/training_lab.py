@@ -180,8 +180,6 @@ class TrainingLab(Panel):
         ]
 
     def _changed(self, name: str) -> None:
-        if name in {"speed", "limit"}:
-            return
         self._remind()
 
     def _remind(self) -> None:
