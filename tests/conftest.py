@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the notebooks' kernels, one per worker, inherit it
@@ -17,6 +18,21 @@ from hypothesis import settings
 torch.set_num_threads(1)
 settings.register_profile("exptest", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("exptest")
+
+
+class QuietNotebooks:
+    """A notebook's cell that writes to stderr fails: a reader would see that warning."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        yield
+        outputs: list[Any] = getattr(item, "test_outputs", None) or []  # of an nbval cell
+        noise = [output.text for output in outputs if output.get("name") == "stderr"]
+        assert not noise, f"the cell writes to stderr: {''.join(noise)}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(QuietNotebooks())  # notebooks/ has no conftest of its own
 
 
 @pytest.fixture(autouse=True)

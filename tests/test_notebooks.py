@@ -23,7 +23,9 @@ def test_notebook_is_committed_as_a_reader_should_find_it(path: Path) -> None:
     assert "widgets" not in notebook["metadata"], "widget state is saved"
     assert all(c["execution_count"] for c in code), "a cell was never run"
     assert any(c["outputs"] for c in code), "no outputs"
-    assert not [o for c in code for o in c["outputs"] if o["output_type"] == "error"]
+    outputs = [o for c in code for o in c["outputs"]]
+    assert not [o for o in outputs if o["output_type"] == "error"]
+    assert not [o["text"] for o in outputs if o.get("name") == "stderr"], "a warning is saved"
     long = ["".join(c["source"]) for c in code if "".join(c["source"]).count("\n") >= LONGEST_CELL]
     assert not long, f"a cell has more than {LONGEST_CELL} lines"
 

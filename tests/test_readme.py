@@ -34,12 +34,3 @@ def test_links_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
             if not target.startswith("http"):
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
-
-
-def test_conda_users_get_the_same_packages() -> None:
-    listed = re.findall(r"^  - ([\w-]+)", (ROOT / "environment.yml").read_text(), re.MULTILINE)
-    names = {"matplotlib-base": "matplotlib", "pytorch": "torch"}
-    conda = {names.get(name, name) for name in listed}
-    project = (ROOT / "pyproject.toml").read_text().split("peers = ")[0]
-    pip = set(re.findall(r'"([\w-]+)[>=!.,\d*]*>=', project)) - {"hatchling"}
-    assert pip - {"license"} <= conda, pip - conda

@@ -55,6 +55,16 @@ def test_a_csv_without_a_header_keeps_its_first_loss(tmp_path: Path) -> None:
     assert read_losses(path).tolist() == CURVE
 
 
+@pytest.mark.parametrize("header", ["", "loss\n"])
+def test_losses_are_read_to_the_last_digit(
+    tmp_path: Path, rng: np.random.Generator, header: str
+) -> None:
+    losses = rng.standard_normal(500).tolist()
+    path = tmp_path / "curve.csv"
+    path.write_text(header + "\n".join(map(repr, losses)))
+    assert read_losses(path).tolist() == losses
+
+
 def test_a_record_is_a_table_and_a_text() -> None:
     record = replay(CURVE, 0.05)
     frame = record.to_frame()

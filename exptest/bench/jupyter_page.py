@@ -18,6 +18,7 @@ from typing import Any
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 TOKEN = "local"
+PATIENCE_S = 180.0  # only what is broken takes longer, however busy the machine
 READY = """() => {
   const notebook = window.jupyterapp?.shell.currentWidget;
   const context = notebook?.sessionContext, kernel = context?.session?.kernel;
@@ -41,6 +42,22 @@ ASK = """async code => {
   await future.done;
   return text;
 }"""
+PIXELS = """
+import hashlib, io
+from PIL import Image
+{panel}.join()
+print(hashlib.sha256(Image.open(io.BytesIO({panel}.canvas.png)).convert("RGBA").tobytes()).hexdigest())
+"""
+SHOWN = """async digest => {
+  const image = document.querySelector('.widget-image');
+  if (!image?.complete || !image.naturalWidth) return false;
+  const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+  const context = canvas.getContext('2d');
+  context.drawImage(image, 0, 0);
+  const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', pixels));
+  return [...hash].map(byte => byte.toString(16).padStart(2, '0')).join('') === digest;
+}"""
 
 
 @dataclass
@@ -59,6 +76,7 @@ class Lab:
     elsewhere: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.page.set_default_timeout(1000 * PATIENCE_S)
         self.page.on("request", lambda request: self._note(request.url))
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -76,7 +94,7 @@ class Lab:
         """Open the notebook and wait for its kernel."""
         self.page.goto(f"{self.url}doc/tree/{name}?token={TOKEN}&reset")
         self.page.wait_for_selector(".jp-NotebookPanel")
-        self.page.wait_for_function(READY, timeout=60_000)
+        self.page.wait_for_function(READY)
 
     def run_all(self) -> None:
         """Run all cells and wait for the last."""
@@ -87,6 +105,10 @@ class Lab:
     def ask(self, code: str) -> str:
         """Run ``code`` in the kernel, outside of any cell; return what it prints."""
         return self.page.evaluate(ASK, code)
+
+    def come_to_rest(self, panel: str) -> None:
+        """Wait until the panel of that name has nothing to do and the page shows its pixels."""
+        self.page.wait_for_function(SHOWN, arg=self.ask(PIXELS.format(panel=panel)).strip())
 
     def press(self, label: str) -> None:
         """Press the button of that name."""
@@ -124,11 +146,11 @@ def jupyter(home: Path) -> Iterator[tuple[str, Path]]:
         )
     try:
         url = f"http://127.0.0.1:{port}/"
-        _wait_for(f"{url}api?token={TOKEN}", seconds=60)
+        _wait_for(f"{url}api?token={TOKEN}", seconds=PATIENCE_S)
         yield url, folder
     finally:
         os.killpg(lab.pid, signal.SIGTERM)
-        lab.wait(timeout=30)
+        lab.wait(timeout=PATIENCE_S)
 
 
 @contextlib.contextmanager

@@ -184,9 +184,10 @@ def _plain_attention() -> Iterator[None]:
 
 @cache
 def _load_forward_mode() -> None:
-    """Make torch load its forward-mode rules, whose deprecated torch.jit.script warns once."""
+    """Make torch load its forward-mode rules, for which it calls its own deprecated compiler."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        # A DeprecationWarning in torch 2.13, a FutureWarning in 2.14: by its text, not its class.
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is", category=Warning)
         jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
 
 

@@ -47,9 +47,7 @@ def test_a_moved_control_changes_picture_and_words(
     page.wait_for_function("said => !document.body.innerText.includes(said)", arg=said)
     image = page.locator(PICTURE).bounding_box()
     assert image["x"] + image["width"] <= size[0]
-    # Let what is refined after the first picture arrive before the last screenshot.
-    lab.ask("panel.join()")
-    page.wait_for_timeout(300)
+    lab.come_to_rest("panel")  # what is refined after the first picture has arrived
     shoot(f"{panel}-{size[0]}-moved")
 
 
@@ -98,7 +96,6 @@ def test_the_playground_runs_saves_and_reopens(lab: Lab, shoot: Callable[[str], 
     shoot("playground-live")
     lab.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     lab.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
-    lab.page.wait_for_timeout(500)
     lab.open(name)
     lab.page.locator(PNG).first.wait_for()
     assert "Error displaying widget" not in lab.page.inner_text("body")

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from exptest.bench.jupyter_page import PATIENCE_S
+
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
@@ -37,12 +39,13 @@ def address(tmp_path: Path) -> Iterator[str]:
     finally:
         os.killpg(lab.pid, signal.SIGTERM)
         lab.stderr.close()
-        lab.wait(timeout=30)
+        lab.wait(timeout=PATIENCE_S)
 
 
 def test_lab_opens_the_first_notebook(address: str, browser: Any, tmp_path: Path) -> None:
     assert "00-start-here.ipynb" in address
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(1000 * PATIENCE_S)
     page.goto(address)
     page.get_by_role("heading", name="Start here: train without choosing").wait_for()
     picture = page.locator(".jp-OutputArea-output img").first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,12 +26,6 @@ def changed(lab: Lab, before: str) -> None:
     )
 
 
-def come_to_rest(lab: Lab) -> None:
-    """Wait until the panel has nothing to do and the browser shows it."""
-    lab.ask("lab.join()")
-    lab.page.wait_for_timeout(400)
-
-
 def steps(lab: Lab) -> int:
     found = re.search(r"step (\d+)", lab.page.locator(STATUS).first.inner_text())
     assert found is not None
@@ -51,7 +44,7 @@ def test_play_pause_step_reset(
     changed(lab, first)
     lab.page.get_by_text("still decreasing").first.wait_for()
     lab.press("Pause")
-    come_to_rest(lab)
+    lab.come_to_rest("lab")
     shoot(f"training-lab-{width}-paused")
     resting, done = picture(lab), steps(lab)
     lab.page.wait_for_timeout(600)
@@ -60,7 +53,7 @@ def test_play_pause_step_reset(
     changed(lab, resting)
     lab.page.wait_for_function(f"() => document.body.innerText.match(/step (\\d+)/)[1] > {done}")
     lab.page.get_by_text(re.compile("decisions, newest first")).wait_for()
-    come_to_rest(lab)
+    lab.come_to_rest("lab")
     lab.page.locator("table").first.scroll_into_view_if_needed()
     shoot(f"training-lab-{width}-stepped")
     lab.press("Reset")
@@ -123,8 +116,9 @@ BEATS_MS = 2500
 
 def test_a_panel_closes_while_it_plays_by_its_cell_and_under_a_hand(opened: Opened) -> None:
     lab = opened(CELL)
+    ready = picture(lab)
     lab.press("Play")
-    lab.page.wait_for_timeout(1500)
+    changed(lab, ready)
     lab.ask("first = lab")
     lab.run_all()
     lab.page.locator(".widget-image").wait_for()
@@ -148,20 +142,32 @@ def test_a_panel_closes_while_it_plays_by_its_cell_and_under_a_hand(opened: Open
     assert lab.errors == []
 
 
+WATCH = """
+import threading
+from pathlib import Path
+import exptest.widgets.training_lab as module
+
+def watch():
+    lab.join()
+    Path("ended").touch()
+
+threading.Thread(target=watch, daemon=True).start()
+module.SILENCE_S = 3.0
+"""
+
+
 def test_a_closed_browser_ends_the_thread(opened: Opened, browser: Any) -> None:
     lab = opened(CELL)
     lab.ask("lab.limit = 200_000; lab.speed = 'slow'")
     lab.press("Play")
-    heard = "print(lab._heard is not None, lab.worker.alive)"
-    until = time.monotonic() + 30
-    while lab.ask(heard).strip() != "True True":
-        assert time.monotonic() < until, lab.ask(heard)
+    while lab.ask("print(lab._heard is not None)").strip() != "True":
         lab.page.wait_for_timeout(200)
-    lab.ask("import exptest.widgets.training_lab as module; module.SILENCE_S = 3.0")
+    lab.ask(WATCH)
     path = lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
-    lab.page.close()
-    time.sleep(5)
     again = Lab(lab.url, lab.folder, browser.new_page())
+    lab.page.close()
+    while not (lab.folder / "ended").exists():
+        again.page.wait_for_timeout(200)
     again.open(path)
     assert again.ask("print(lab.worker.alive)").strip() == "False"
     again.page.close()
@@ -172,5 +178,4 @@ def reopen(lab: Lab) -> None:
     lab.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     path = lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
     lab.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
-    lab.page.wait_for_timeout(500)
     lab.open(path)

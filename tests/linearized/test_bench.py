@@ -59,7 +59,7 @@ def test_the_table_has_ratios_and_a_failure_is_a_row_that_says_so(
 
 
 def test_who_takes_too_long_is_stopped_and_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
-    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    sleeper = [sys.executable, "-c", "import threading; threading.Event().wait()"]
     row = linearized._child("a task", "a sleeper", sleeper, 0.2)
     assert row == {"task": "a task", "method": "a sleeper", "note": "stopped after 0.2 s"}
     assert "stopped" in capsys.readouterr().err

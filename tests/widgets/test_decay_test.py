@@ -17,7 +17,6 @@ from exptest.widgets.decay_test_claims import FEW, Claims
 from exptest.widgets.decay_test_null import calibrated_tail, null_of
 from exptest.widgets.decay_test_trial import METHODS, SHAPES, Setting, Trial
 
-WAIT = 60.0
 NO_DECAY = ("straight line", "flat", "growth")
 
 
@@ -32,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def panel(quick: None) -> Iterator[DecayTestExplorer]:
     panel = DecayTestExplorer()
-    panel.join(WAIT)
+    panel.join()
     yield panel
     panel.close()
 
@@ -133,7 +132,7 @@ def test_rates_arrive_after_the_first_picture(quick: None) -> None:
     panel = DecayTestExplorer()
     first = panel.compute()
     assert first.rates is None or first.rates.windows < FEW
-    panel.join(WAIT)
+    panel.join()
     panel.close()
     assert panel.result.rates.windows == 4
     assert "of 4 such windows the calibrated test claims a decay in" in panel.sentence()
@@ -149,13 +148,13 @@ def test_both_verdicts_stand_side_by_side_with_their_p_values(panel: DecayTestEx
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sentence_calls_a_false_claim_wrong(panel: DecayTestExplorer, shape: str) -> None:
     panel.shape = shape
-    panel.join(WAIT)
+    panel.join()
     assert ("wrongly claims" in panel.sentence()) == (shape in NO_DECAY)
 
 
 def test_a_decay_without_amplitude_is_noise(panel: DecayTestExplorer) -> None:
     panel.amplitude = 0.0
-    panel.join(WAIT)
+    panel.join()
     assert "in truth noise and nothing else" in panel.sentence()
     assert "wrongly claims" in panel.sentence()
 
@@ -165,7 +164,7 @@ def test_paper_calls_growth_a_decay_and_the_calibrated_test_does_not(
 ) -> None:
     panel.set_trait("shape", "growth")
     panel.set_trait("amplitude", 5.0)
-    panel.join(WAIT)
+    panel.join()
     calibrated, paper = panel.result.rates.at(5.0)
     assert calibrated == 0.0
     assert paper > 0.5
@@ -180,7 +179,7 @@ def test_setting_a_trait_changes_sentence_and_picture(
 ) -> None:
     sentence, png = panel.sentence(), panel.canvas.png
     panel.set_trait(name, value)
-    panel.join(WAIT)
+    panel.join()
     assert panel.sentence() != sentence
     assert panel.canvas.png != png
     assert panel.sentence() in panel.words.value
@@ -194,7 +193,7 @@ def test_a_new_level_needs_no_new_simulation(
 
     monkeypatch.setattr(Claims, "refine", refuse)
     panel.alpha = 0.01
-    panel.join(WAIT)
+    panel.join()
     assert "at α = 0.01" in panel.sentence()
     assert panel.result.rates.windows == 4
 
@@ -205,7 +204,7 @@ def test_a_new_setting_interrupts_the_simulation(monkeypatch: pytest.MonkeyPatch
     panel = DecayTestExplorer(shape="straight line", amplitude=10.0)
     panel.n = 400
     panel.n = 30
-    panel.join(WAIT)
+    panel.join()
     panel.close()
     assert panel.result.trial.setting.n == 30
     assert panel.result.rates.windows == 60
@@ -215,7 +214,7 @@ def test_a_new_setting_interrupts_the_simulation(monkeypatch: pytest.MonkeyPatch
 def test_settings_that_change_nothing_are_disabled(panel: DecayTestExplorer) -> None:
     for shape, off in (("decay", ()), ("straight line", ("efolds",)), ("flat", ("amplitude",))):
         panel.shape = shape
-        panel.join(WAIT)
+        panel.join()
         for name in off:
             assert panel.controls[name].disabled
         assert panel.controls["n"].disabled is False
@@ -226,7 +225,7 @@ def test_every_extreme_gives_a_picture(panel: DecayTestExplorer) -> None:
     start = {name: getattr(panel, name) for name in panel.controls}
     for name, value in extremes(panel):
         panel.set_trait(name, value)
-        panel.join(WAIT)
+        panel.join()
         assert panel.canvas.png.startswith(b"\x89PNG")
         assert "nan" not in panel.sentence()
         panel.set_trait(name, start[name])
@@ -240,7 +239,7 @@ def test_all_extremes_at_once_give_a_picture(
     with panel.hold_trait_notifications():
         panel.shape, panel.n, panel.correlation = shape, n, correlation
         panel.efolds, panel.amplitude, panel.alpha = 50.0, 10.0, 0.001
-    panel.join(WAIT)
+    panel.join()
     assert panel.canvas.png.startswith(b"\x89PNG")
     assert "nan" not in panel.sentence()
 

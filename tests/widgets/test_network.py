@@ -15,13 +15,12 @@ from exptest.widgets import NetworkExplorer
 from exptest.widgets.network import WIDTHS
 from exptest.widgets.network_race import Race, threes_and_fives
 
-WAIT = 60.0
 
 
 @pytest.fixture
 def panel() -> Iterator[NetworkExplorer]:
     panel = NetworkExplorer(width=16, steps=20)
-    panel.join(WAIT)
+    panel.join()
     yield panel
     panel.close()
 
@@ -123,7 +122,7 @@ def test_first_picture_does_not_wait_for_other_widths(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(NetworkExplorer, "draw", watched)
     panel = NetworkExplorer(width=8, steps=20)
-    panel.join(WAIT)
+    panel.join()
     panel.close()
     assert drawn == [{8}, set(WIDTHS)]
 
@@ -140,7 +139,7 @@ def test_a_change_interrupts_the_other_widths(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Race, "run", classmethod(counted))
     panel = NetworkExplorer(width=8, steps=20)
-    panel.join(WAIT)
+    panel.join()
     panel.close()
     assert raced[:3] == [(8, 0.5), (4, 0.5), (8, 0.8)]
     assert len(raced) == 2 + len(WIDTHS)
@@ -151,7 +150,7 @@ def test_a_change_interrupts_the_other_widths(monkeypatch: pytest.MonkeyPatch) -
 def test_a_known_width_is_not_raced_again(panel: NetworkExplorer) -> None:
     before = panel.result.known
     panel.width = 64
-    panel.join(WAIT)
+    panel.join()
     assert panel.result.here is before[64]
 
 
@@ -159,7 +158,7 @@ def test_setting_a_trait_changes_sentence_and_picture(panel: NetworkExplorer) ->
     for name, value in (("width", 64), ("multiple", 0.9), ("activation", "relu"), ("seed", 1)):
         sentence, png = panel.sentence(), panel.canvas.png
         setattr(panel, name, value)
-        panel.join(WAIT)
+        panel.join()
         assert panel.sentence() != sentence
         assert panel.canvas.png != png
         assert panel.sentence() in panel.words.value
@@ -176,10 +175,10 @@ def test_result_is_what_compute_returns(panel: NetworkExplorer) -> None:
 @pytest.mark.parametrize("width", [4, 1024])
 def test_every_extreme_gives_a_picture(activation: str, multiple: float, width: int) -> None:
     panel = NetworkExplorer(activation=activation, multiple=multiple, width=width, steps=200)
-    panel.join(WAIT)
+    panel.join()
     for name, value in (("steps", 20), ("seed", 20)):
         setattr(panel, name, value)
-        panel.join(WAIT)
+        panel.join()
         assert panel.canvas.png.startswith(b"\x89PNG")
         assert "nan" not in panel.sentence()
     panel.close()

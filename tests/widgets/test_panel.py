@@ -7,7 +7,6 @@ import io
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -24,20 +23,26 @@ from exptest.widgets.explorer import Explorer
 
 
 class Doubler(Explorer):
-    """Twice a number; it fails at 13."""
+    """Twice a number, as soon as ``gate`` is open; it fails at 13."""
 
     number = slider(1.0, 0.0, 20.0, "number")
     size_of = log_slider(1.0, 0.1, 10.0, "size_of")
     color = counter(0, 0, 3, "color")
-    pause = 0.0
     computed = 0
+
+    def __init__(self, **state: Any) -> None:
+        self.gate, self.busy = threading.Event(), threading.Event()
+        self.gate.set()
+        super().__init__(**state)
 
     def compute(self) -> float:
         self.computed += 1
         if self.number == 13:
             raise ArithmeticError("thirteen is unlucky")
-        time.sleep(self.pause)
-        return 2 * self.number
+        twice = 2 * self.number
+        self.busy.set()
+        self.gate.wait()
+        return twice
 
     def draw(self, result: float) -> None:
         self.canvas.figure.subplots().plot([0, result])
@@ -96,12 +101,14 @@ def test_the_picture_changes_with_the_setting(doubler: Doubler) -> None:
 
 def test_of_many_changes_in_a_row_only_the_last_is_drawn(doubler: Doubler) -> None:
     doubler.join()
-    doubler.pause, done = 0.05, doubler.computed
-    for number in range(1, 13):
+    done = doubler.computed
+    doubler.gate.clear()
+    for number in range(2, 13):
         doubler.number = float(number)
+    doubler.gate.set()
     doubler.join()
     assert doubler.sentence() == "twice 12 is 24"
-    assert doubler.computed - done <= 3
+    assert doubler.computed - done <= 2
 
 
 def test_no_thread_is_left_when_nothing_is_to_do(doubler: Doubler) -> None:
@@ -231,9 +238,16 @@ def test_closing_waits_for_the_thread_and_lets_go_of_every_widget() -> None:
     before = len(_instances)
     doubler = Doubler()
     doubler.join()
-    doubler.pause = 0.2
+    doubler.gate.clear()
+    doubler.busy.clear()
     doubler.number = 5.0
-    doubler.close()
+    doubler.busy.wait()
+    closing = threading.Thread(target=doubler.close)
+    closing.start()
+    assert doubler.worker.alive
+    assert closing.is_alive()
+    doubler.gate.set()
+    closing.join()
     assert threads() == []
     assert len(_instances) == before
 
@@ -242,8 +256,8 @@ def test_closing_waits_for_the_thread_and_lets_go_of_every_widget() -> None:
 def test_a_panel_with_an_error_can_be_frozen(doubler: Doubler) -> None:
     doubler._ipython_display_()
     doubler.number = 13.0
-    while doubler.worker.alive:
-        time.sleep(0.01)
+    for thread in threads():
+        thread.join()
     doubler.freeze()
     assert doubler._closed
     assert "thirteen" in doubler.words.value
@@ -251,18 +265,18 @@ def test_a_panel_with_an_error_can_be_frozen(doubler: Doubler) -> None:
 
 END = """
 from exptest.widgets import TrainingLab, DecayTestExplorer
-import time
 lab = TrainingLab(speed="full speed", limit=200_000)
 lab.play()
 DecayTestExplorer()
-time.sleep(1)
+while not (lab.run and lab.run.losses):
+    lab.worker.stopped.wait(0.01)
 """
 
 
 def test_python_ends_while_a_panel_plays() -> None:
     done = subprocess.run(
         [sys.executable, "-c", END],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
 

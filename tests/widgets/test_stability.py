@@ -13,13 +13,12 @@ from exptest.linearized import expected_sgd_loss, mean_square_critical_rate, noi
 from exptest.widgets import StabilityExplorer
 from exptest.widgets.stability_descent import BEST, FullBatchRun, MiniBatchRuns, N, TwoModes
 
-WAIT = 30.0
 
 
 @pytest.fixture
 def panel() -> Iterator[StabilityExplorer]:
     panel = StabilityExplorer()
-    panel.join(WAIT)
+    panel.join()
     yield panel
     panel.close()
 
@@ -124,7 +123,7 @@ def test_a_floor_exists_up_to_the_mean_square_critical_rate() -> None:
 )
 def test_sentence_says_what_each_mode_does(state: dict[str, float], words: str) -> None:
     panel = StabilityExplorer(**state)
-    panel.join(WAIT)
+    panel.join()
     panel.close()
     assert words in panel.sentence()
 
@@ -137,7 +136,7 @@ def test_growth_per_step_is_the_predicted_factor() -> None:
 def test_setting_a_trait_changes_sentence_and_picture(panel: StabilityExplorer) -> None:
     sentence, png = panel.sentence(), panel.canvas.png
     panel.multiple = 1.1
-    panel.join(WAIT)
+    panel.join()
     assert panel.sentence() != sentence
     assert panel.canvas.png != png
     assert panel.sentence() in panel.words.value
@@ -152,7 +151,7 @@ def test_momentum_is_for_the_full_batch_alone(panel: StabilityExplorer) -> None:
     assert panel.controls["batch_size"].disabled
     assert panel.controls["seed"].disabled
     panel.mini_batches = True
-    panel.join(WAIT)
+    panel.join()
     assert panel.controls["momentum"].disabled
     assert not panel.controls["batch_size"].disabled
     assert not panel.controls["seed"].disabled
@@ -164,7 +163,7 @@ def test_every_extreme_gives_a_picture(panel: StabilityExplorer, mini_batches: b
     start = {name: getattr(panel, name) for name in panel.controls}
     for name, value in extremes(panel):
         setattr(panel, name, value)
-        panel.join(WAIT)
+        panel.join()
         assert panel.canvas.png.startswith(b"\x89PNG")
         assert "nan" not in panel.sentence()
         setattr(panel, name, start[name])
@@ -176,7 +175,7 @@ def test_all_extremes_at_once_give_a_picture(panel: StabilityExplorer, batch_siz
         with panel.hold_trait_notifications():
             panel.multiple, panel.condition, panel.steps, panel.momentum = 1.3, 50.0, 200, 0.95
             panel.batch_size, panel.mini_batches = batch_size, mini_batches
-        panel.join(WAIT)
+        panel.join()
         assert panel.canvas.png.startswith(b"\x89PNG")
         assert "nan" not in panel.sentence()
 

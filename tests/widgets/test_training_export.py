@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from exptest import replay
+from exptest.record import Record
 from exptest.widgets import TrainingLab
 
 
@@ -42,25 +43,30 @@ def test_the_record_is_written_and_replayed(lab: TrainingLab, tmp_path: Path) ->
 
 
 def test_a_figure_can_be_saved_while_the_thread_wants_to_draw(tmp_path: Path) -> None:
-    for _ in range(3):
+    for run in ("first", "second", "third"):
         lab = TrainingLab(limit=100)
         lab.play()
         lab.pause()
-        saved = threading.Thread(target=lab.save_figure, args=[tmp_path / "run.png"], daemon=True)
+        file = tmp_path / f"{run}.png"
+        saved = threading.Thread(target=lab.save_figure, args=[file], daemon=True)
         saved.start()
-        saved.join(20)
-        assert not saved.is_alive()
+        saved.join()
+        assert file.exists()
         lab.close()
 
 
 def test_a_record_taken_while_training_is_whole(lab: TrainingLab) -> None:
+    taken: list[Record] = []
     lab.limit = 20_000
     lab.play()
-    for _ in range(50):
-        time.sleep(0.01)
-        if lab.run is not None:
-            record = lab.run.record()
-            assert all(decision.step < len(record.losses) for decision in record.decisions)
+    while lab.worker.alive and len(taken) < 50:
+        with contextlib.suppress(TimeoutError):
+            lab.join(0.01)
+        if lab.run is not None and lab.run.decisions:
+            taken.append(lab.run.record())
+    assert len(taken) > 0
+    for record in taken:
+        assert all(decision.step < len(record.losses) for decision in record.decisions)
 
 
 def test_an_export_that_cannot_be_written_says_so(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import random
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +18,7 @@ import traitlets
 from exptest import fit
 from exptest.widgets import TrainingLab
 from exptest.widgets.tasks import tasks
+from exptest.widgets.training_lab import ASK_AGAIN_S
 from exptest.widgets.training_run import OPTIMIZERS, Settings, WatchedRun
 
 LINEAR = "linear regression, known spectrum"
@@ -149,21 +150,35 @@ def test_only_settings_that_the_task_has_can_be_moved(lab: TrainingLab) -> None:
 def test_the_heart_is_asked_again_until_a_browser_answers(
     lab: TrainingLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exptest.widgets.training_lab.ASK_AGAIN_S", 0.05)
+    lab.join()
     asked: list[bool] = []
     lab.heart.observe(lambda change: asked.append(change["new"]), "playing")
+
+    def beat(now: float) -> None:
+        monkeypatch.setattr("exptest.widgets.training_lab.perf_counter", lambda: now)
+        lab._beat()
+
+    for now in (100.0, 100.0 + 0.9 * ASK_AGAIN_S):
+        beat(now)
+    assert asked == [True]
+    beat(100.0 + 1.1 * ASK_AGAIN_S)
+    assert asked == [True, False, True]
+    lab.heart.value += 1
+    for now in (100.0 + 3 * ASK_AGAIN_S, 100.0 + 9 * ASK_AGAIN_S):
+        beat(now)
+    assert asked == [True, False, True]
+
+
+def test_the_heart_beats_while_a_run_plays_and_rests_with_it(lab: TrainingLab) -> None:
+    lab.join()
+    beats = threading.Event()
+    lab.heart.observe(lambda change: change["new"] and beats.set(), "playing")
     lab.limit, lab.speed = 200_000, "slow"
     lab.play()
-    time.sleep(0.5)
-    assert asked.count(True) >= 2
-    lab.heart.value += 1
-    time.sleep(0.1)
-    asked.clear()
-    time.sleep(0.3)
-    assert asked == []
+    beats.wait()
     lab.pause()
     lab.join()
-    assert asked == [False]
+    assert not lab.heart.playing
 
 
 @pytest.mark.parametrize("batch_size", [0, 8])
@@ -214,9 +229,9 @@ def test_a_run_pauses_when_its_browser_is_gone(lab: TrainingLab) -> None:
     lab.limit, lab.speed = 200_000, "slow"
     lab.play()
     lab._heard = -1e9
-    lab.join(10)
+    lab.join()
     assert lab.run is not None
-    assert len(lab.run.losses) < 1000
+    assert len(lab.run.losses) < lab.limit
 
 
 def test_bad_settings_are_named() -> None:
@@ -264,16 +279,17 @@ def test_two_hundred_random_actions_leave_it_working() -> None:
     for _ in range(50):
         act(lab, draw)
     lab.pause()
-    lab.join(60)
+    lab.join()
     gc.collect()
     before = process.memory_info().rss
     for _ in range(200):
         act(lab, draw)
-        time.sleep(draw.choice([0.0, 0.01, 0.05]))
+        with contextlib.suppress(TimeoutError):
+            lab.join(draw.choice([0.0, 0.01, 0.05]))
     lab.task, lab.speed, lab.start, lab.lay_over.value = LINEAR, "full speed", 1.0, False
     lab.reset()
     lab.play()
-    lab.join(120)
+    lab.join()
     gc.collect()
     assert lab.run is not None
     assert len(lab.run.losses) == lab.limit
