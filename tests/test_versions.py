@@ -19,9 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 BOUNDS = {
     requirement.name: requirement.specifier
-    for requirement in map(
-        Requirement, [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"]]
-    )
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"]])
 }
 CONSTRAINTS = "tests/constraints.txt"
 

@@ -72,7 +72,7 @@ class Curvature:
             if not slope.requires_grad:  # a loss that is linear in the weights
                 return {name: torch.zeros_like(w) for name, w in live.items()}
             rows = torch.autograd.grad(slope, list(live.values()), materialize_grads=True)
-        return dict(zip(live, rows, strict=True))
+        return {name: row.detach() for name, row in zip(live, rows, strict=True)}
 
     def _ggn(
         self, weights: dict[str, Tensor], along: dict[str, Tensor], x: Tensor, y: Tensor

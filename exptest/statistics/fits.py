@@ -139,8 +139,8 @@ def fit_exponential(
             ``steps`` has another length, a non-finite entry or (through_origin) a negative one.
 
     >>> fit = fit_exponential([2 + 3 * 0.5**t for t in range(12)])
-    >>> round(fit.amplitude, 9), round(np.exp(-fit.rate), 9), round(fit.floor, 9)
-    (3.0, np.float64(0.5), 2.0)
+    >>> round(fit.amplitude, 9), round(float(np.exp(-fit.rate)), 9), round(fit.floor, 9)
+    (3.0, 0.5, 2.0)
 
     Claims C5.1 and C5.2.
     """

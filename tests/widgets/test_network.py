@@ -16,7 +16,6 @@ from exptest.widgets.network import WIDTHS
 from exptest.widgets.network_race import Race, threes_and_fives
 
 
-
 @pytest.fixture
 def panel() -> Iterator[NetworkExplorer]:
     panel = NetworkExplorer(width=16, steps=20)

@@ -14,7 +14,6 @@ from exptest.widgets import StabilityExplorer
 from exptest.widgets.stability_descent import BEST, FullBatchRun, MiniBatchRuns, N, TwoModes
 
 
-
 @pytest.fixture
 def panel() -> Iterator[StabilityExplorer]:
     panel = StabilityExplorer()
