@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -66,12 +65,11 @@ def _read_csv(path: Path, column: str | None) -> Float[np.ndarray, " steps"]:
         )
     # pandas before 3.1 misreads the last digit of every third number unless it is told not to.
     release = tuple(map(int, pd.__version__.split(".")[:2]))
-    exact = {"float_precision": "round_trip"} if release < (3, 1) else {}
-    read = partial(pd.read_csv, path, **exact)
+    exact: Any = {"float_precision": "round_trip"} if release < (3, 1) else {}
     try:
-        table = read()
+        table = pd.read_csv(path, **exact)
         if all(map(_is_number, table.columns)):  # no header: that row is data
-            table = read(header=None).add_prefix("column ")
+            table = pd.read_csv(path, header=None, **exact).add_prefix("column ")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{str(path)!r} is not a CSV table ({error}); try one loss per line below a header."
