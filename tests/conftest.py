@@ -47,7 +47,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def as_users_do() -> Iterator[None]:
-    """Without run-time type checks, so that bad input meets the library's own messages."""
+    """Without run-time type checks: bad input meets our own messages, simulations run as fast."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

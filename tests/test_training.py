@@ -124,6 +124,7 @@ def test_an_interrupt_returns_what_was_done() -> None:
 
 @pytest.mark.claim("C7.10")
 @pytest.mark.parametrize("seed", range(8))
+@pytest.mark.usefixtures("as_users_do")
 def test_one_example_a_step_is_enough_to_learn(seed: int) -> None:
     data = linear_regression()
     torch.manual_seed(seed)

@@ -59,6 +59,7 @@ def test_replay_takes_the_decisions_that_the_authors_took(trial: int) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.6), st.sampled_from([0.0, 0.03, 0.3]))
+@pytest.mark.usefixtures("as_users_do")
 def test_paper_mode_agrees_with_the_literal_reference(seed: int, lr: float, noise: float) -> None:
     losses = np.abs(decaying(400, rate=0.05, noise=noise, seed=seed))
     expected = paper_decisions(losses, lr)
@@ -86,6 +87,7 @@ def test_a_path_ratio_that_leaves_the_window_as_it_is_does_not_skip_the_test(met
 
 @pytest.mark.claim("C7.1")
 @given(st.lists(st.floats(1e-3, 1e3), min_size=60, max_size=300), st.floats(0.1, 0.9))
+@pytest.mark.usefixtures("as_users_do")
 def test_the_rate_is_beta_to_the_number_of_rejections(losses: list[float], beta: float) -> None:
     record = replay(losses, 0.7, beta=beta, min_window=8)
     rejections = sum(not d.accepted for d in record.decisions)
@@ -130,6 +132,7 @@ def test_the_whole_search_costs_little_more_than_its_last_window(
 
 @pytest.mark.claim("C7.5")
 @pytest.mark.parametrize("beta", [0.33, 0.5, 0.8])
+@pytest.mark.usefixtures("as_users_do")
 def test_rejecting_every_window_makes_a_robbins_monro_schedule(beta: float) -> None:
     max_lr, windows = 0.5, 12
     flat_and_rising = 1.0 + 1e-3 * np.arange(200_000)
@@ -146,6 +149,7 @@ def test_rejecting_every_window_makes_a_robbins_monro_schedule(beta: float) -> N
 
 @pytest.mark.claim("C7.6")
 @given(st.integers(0, 10_000), st.integers(-20, 20))
+@pytest.mark.usefixtures("as_users_do")
 def test_decisions_do_not_depend_on_the_unit_of_the_loss(seed: int, power: int) -> None:
     """L → cL with η → ηc: windows, statistics and verdicts stay (c a power of two: to the bit)."""
     unit = 2.0**power
@@ -158,6 +162,7 @@ def test_decisions_do_not_depend_on_the_unit_of_the_loss(seed: int, power: int) 
 
 
 @pytest.mark.claim("C7.7")
+@pytest.mark.usefixtures("as_users_do")
 def test_a_search_over_flat_noise_accepts_no_more_often_than_its_windows_allow() -> None:
     runs, windows, fooled = 1500, 3, 0
     for seed in range(runs):
@@ -244,6 +249,7 @@ def test_at_the_smallest_rate_the_search_ends_and_training_goes_on() -> None:
 
 
 @given(st.integers(0, 1000), st.integers(1, 399), st.sampled_from(["paper", "calibrated"]))
+@pytest.mark.usefixtures("as_users_do")
 def test_a_tuner_resumes_to_the_bit(seed: int, cut: int, method: str) -> None:
     losses = np.abs(decaying(400, noise=0.2, seed=seed))
     whole = replay(losses, 0.3, method=method, path_ratio=1.4)

@@ -39,6 +39,7 @@ def simulated(lr: float, batch: int, steps: int, runs: int, replacement: bool) -
 @pytest.mark.claim("C3.4")
 @pytest.mark.parametrize("replacement", [True, False])
 @pytest.mark.parametrize("batch", [1, 8, 64])
+@pytest.mark.usefixtures("as_users_do")
 def test_the_mean_of_many_runs_is_the_expected_loss(batch: int, replacement: bool) -> None:
     lr = 0.3 * mean_square_critical_rate(X, batch_size=batch, replacement=replacement)
     expected = expected_sgd_loss(X, Y, lr=lr, batch_size=batch, steps=500, replacement=replacement)

@@ -10,6 +10,7 @@ from exptest.statistics.calibration import power, pvalues, rejection_rates, simu
 from exptest.statistics.required import exponential_power
 from exptest.statistics.scenarios import NOISES, TRUTHS, Scenario
 
+pytestmark = pytest.mark.usefixtures("as_users_do")  # simulations
 FULL = 2000
 
 

@@ -123,6 +123,7 @@ def test_a_valley_is_no_decay() -> None:
 
 
 @pytest.mark.claim("C5.8")
+@pytest.mark.usefixtures("as_users_do")
 def test_a_spike_at_the_first_step_does_not_fool_it() -> None:
     for n, height in ((50, 20.0), (50, 100.0), (50, 1e6), (200, 10.0)):
         losses = Scenario("flat", "iid", n).simulate(400)

@@ -19,6 +19,7 @@ from exptest.statistics.repeated import (
 from exptest.statistics.required import exponential_power, required_window, slope_power
 from exptest.statistics.scenarios import Scenario, ar1
 
+pytestmark = pytest.mark.usefixtures("as_users_do")  # simulations
 # Chosen before looking.
 SLOPES = [
     {"decline": 0.02},

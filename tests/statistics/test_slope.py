@@ -106,6 +106,7 @@ def test_results_print_like_tables() -> None:
 
 @pytest.mark.claim("C5.10")
 @pytest.mark.parametrize("parameter", ["rate", "floor", "slope"])
+@pytest.mark.usefixtures("as_users_do")
 def test_intervals_cover(parameter: str) -> None:
     rng, t = np.random.default_rng(3), np.arange(100)
     covered = 0
