@@ -171,6 +171,14 @@ def push_forward(
 
 
 @contextmanager
+def silenced(message: str) -> Iterator[None]:
+    """Without torch's warnings that begin so, of any class: they are its business, not a user's."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message)
+        yield
+
+
+@contextmanager
 def _plain_attention() -> Iterator[None]:
     """Attention from products and softmax: torch cannot differentiate its fused kernels twice."""
     fused = torch.backends.mha.get_fastpath_enabled()
@@ -185,9 +193,7 @@ def _plain_attention() -> Iterator[None]:
 @cache
 def _load_forward_mode() -> None:
     """Make torch load its forward-mode rules, for which it calls its own deprecated compiler."""
-    with warnings.catch_warnings():
-        # A DeprecationWarning in torch 2.13, a FutureWarning in 2.14: by its text, not its class.
-        warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is", category=Warning)
+    with silenced(r"`torch\.jit\.script` is"):
         jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
 
 

@@ -16,6 +16,7 @@ from exptest.linearized.networks import (
     function_of_weights,
     refuse_company,
     refuse_mixing,
+    silenced,
     trainable,
 )
 from exptest.linearized.ntk_structured import (
@@ -134,7 +135,8 @@ def jacobian(model: nn.Module, x: Tensor) -> list[Float[Tensor, "n c p"]]:
         return network(weights, example.unsqueeze(0)).reshape(-1)
 
     try:
-        blocks = vmap(jacrev(one), (None, 0))(trainable(model), x)
+        with silenced("There is a performance drop"):
+            blocks = vmap(jacrev(one), (None, 0))(trainable(model), x)
     except RuntimeError as error:
         raise ValueError(
             f"torch.func cannot differentiate this model one example at a time: {error}"

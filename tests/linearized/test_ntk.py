@@ -111,6 +111,12 @@ def test_the_general_path_is_the_literal_kernel(name: str, batch_size: int | Non
     assert relative(empirical_ntk(model, x1, trace_outputs=True, **options), traced) < 1e-12
 
 
+def test_a_rule_that_torch_lacks_is_worked_around_without_a_word() -> None:
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(64, 5))
+    model, x = nn.Sequential(layer, nn.Tanh(), nn.Linear(5, 2)).double(), inputs(4)
+    assert relative(empirical_ntk(model, x), literal_ntk(model, x, x)) < 1e-12
+
+
 def test_more_examples_than_a_block_agree_with_the_general_path() -> None:
     model = STACKS["mlp"]().double()
     x = inputs(150)
