@@ -40,6 +40,23 @@ def not_negative(name: str, value: Any, suggestion: Any) -> float:
     return number
 
 
+def finite(name: str, value: Any, suggestion: Any) -> float:
+    """Return ``value`` as a float if it is finite."""
+    number = _number(name, value, suggestion)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value!r}; try {name}={suggestion}.")
+    return number
+
+
+def at_most(name: str, value: float, limit_name: str, limit: float, suggestion: float) -> None:
+    """Raise ValueError if ``value`` exceeds ``limit``."""
+    if value > limit:
+        raise ValueError(
+            f"{name} must not exceed {limit_name} = {limit:g}, got {value!r}; "
+            f"try {name}={suggestion:g}."
+        )
+
+
 def at_least(name: str, value: Any, minimum: int, suggestion: Any) -> int:
     """Return ``value`` as an int if it is a whole number ≥ minimum."""
     number = _number(name, value, suggestion)

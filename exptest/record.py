@@ -33,6 +33,7 @@ class Decision:
         loss: the last of those losses.
         alpha: level of the test.
         phase: ``"search"`` or ``"tune"``, before the decision.
+        skipped: non-finite losses that came in between and fill no place.
     """
 
     step: int
@@ -46,11 +47,12 @@ class Decision:
     loss: float
     alpha: float
     phase: str
+    skipped: int = 0
 
     @property
     def start(self) -> int:
         """Index of the first loss that the decision used."""
-        return self.step - self.window + 1
+        return self.step - self.window - self.skipped + 1
 
     @property
     def pvalue(self) -> float:
@@ -104,6 +106,10 @@ class Record:
         losses: loss of every step, shape (steps,), loss units.
         decisions: in the order taken.
         max_lr, alpha, beta, method: the tuner's settings.
+        factors: of a schedule, shape (steps,): what each step's η was multiplied by; None: 1.
+        window: losses that the window open now will hold, at least; None without L₀.
+        initial_loss: L₀, height of the first loss over the floor, loss units.
+        skipped: non-finite losses that were left out and rejected nothing.
     """
 
     losses: Float[np.ndarray, " steps"]
@@ -112,6 +118,10 @@ class Record:
     alpha: float
     beta: float
     method: str
+    factors: Float[np.ndarray, " steps"] | None = None
+    window: int | None = None
+    initial_loss: float | None = None
+    skipped: int = 0
 
     @property
     def lr(self) -> float:
@@ -124,7 +134,7 @@ class Record:
         rates = np.full(len(self.losses), self.max_lr)
         for decision in self.decisions:
             rates[decision.step + 1 :] = decision.lr_after
-        return rates
+        return rates if self.factors is None else rates * self.factors
 
     @property
     def found(self) -> Decision | None:
@@ -150,8 +160,28 @@ class Record:
         }
         return pd.DataFrame(columns)
 
+    @property
+    def undecided(self) -> str:
+        """Why there is no decision; empty if there is one."""
+        n = len(self.losses)
+        if self.decisions:
+            return ""
+        if self.window is None or self.initial_loss is None:
+            return (
+                f"no decision: none of the {n} losses is finite and above the floor, so there is "
+                "no L₀ and no window; pass the loss of every step"
+            )
+        return (
+            f"no decision: the first window holds {self.window} losses (L₀ = "
+            f"{self.initial_loss:.4g}, η = {self.max_lr:.4g}) and {n - self.skipped} have come; "
+            "raise max_lr, raise loss_floor if the loss has a constant part, or pass the loss of "
+            "every step"
+        )
+
     def table(self) -> str:
-        """Return one short line per decision, for a terminal."""
+        """Return one short line per decision, for a terminal; a sentence if there is none."""
+        if not self.decisions:
+            return self.undecided
         rows = self.to_frame()
         rows["pvalue"] = rows["pvalue"].map("{:.2g}".format)
         rows["verdict"] = rows["accepted"].map({True: "keep", False: "shrink"})
@@ -169,7 +199,10 @@ class Record:
             f"{len(self.losses)} steps, {len(self.decisions)} decisions, {rejected} rejected; "
             f"η {self.max_lr:.4g} → {self.lr:.4g}"
         )
-        return "\n".join([head, *(f"  {d.reason}" for d in self.decisions)])
+        if self.skipped:
+            head += f"; {self.skipped} non-finite losses skipped"
+        lines = [d.reason for d in self.decisions] or [self.undecided]
+        return "\n".join([head, *(f"  {line}" for line in lines)])
 
     def __str__(self) -> str:
         return self.summary()

@@ -11,14 +11,20 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from exptest import _checks
+from exptest.open_window import OpenWindow
+from exptest.plain import from_plain, to_plain
 from exptest.record import Decision, Kind, Record, TestResult
+from exptest.series import Series
 from exptest.statistics import exponential_test, slope_test, window_length
 
 MIN_WINDOW = 32
@@ -26,6 +32,11 @@ DIVERGENCE_FACTOR = 10.0
 # Mini-batch losses scatter, of single examples over orders of magnitude: so many in a row.
 PERSISTENCE = 8
 MIN_LR_FACTOR = 1e-12
+# What a state holds: what was chosen, and where the machine stands.
+SETTINGS = (
+    "max_lr", "alpha", "beta", "method", "min_lr", "min_window", "divergence_factor", "loss_floor",
+)  # fmt: skip
+MACHINE = ("lr", "phase", "_initial_loss", "_harmless", "_skipped", "_noisy", "_below")
 
 
 class Tuner:
@@ -45,6 +56,8 @@ class Tuner:
         divergence_factor: a loss above this many times the largest harmless one (L₀, the
             window's first, any of an accepted window) rejects at once; with a path ratio, when
             eight in a row are (calibrated only).
+        loss_floor: the smallest value the loss can take, loss units; L₀ and explosions are
+            measured from it. A log-likelihood or a policy's loss needs it: see theory/04.
 
     Raises:
         ValueError, TypeError: an argument is out of range; the message says what to try.
@@ -69,144 +82,162 @@ class Tuner:
         min_lr: float | None = None,
         min_window: int | None = None,
         divergence_factor: float = DIVERGENCE_FACTOR,
+        loss_floor: float = 0.0,
     ) -> None:
         self.max_lr = _checks.positive("max_lr", max_lr, 0.1)
         self.alpha = _checks.open_unit("alpha", alpha, 0.05)
         self.beta = _checks.open_unit("beta", beta, 0.33)
         self.method = _checks.one_of("method", method, ("calibrated", "paper"))
-        self.min_lr = self._checked_min_lr(min_lr)
+        lowest = self.max_lr * MIN_LR_FACTOR
+        self.min_lr = lowest if min_lr is None else _checks.positive("min_lr", min_lr, lowest)
+        _checks.at_most("min_lr", self.min_lr, "max_lr", self.max_lr, lowest)
         shortest = MIN_WINDOW if method == "calibrated" else 1
         self.min_window = _checks.at_least(
             "min_window", shortest if min_window is None else min_window, 1, MIN_WINDOW
         )
         self.divergence_factor = _checks.positive("divergence_factor", divergence_factor, 10.0)
+        self.loss_floor = _checks.finite("loss_floor", loss_floor, 0.0)
 
         self.lr = self.max_lr
         self.phase = "search"
-        self._losses: list[float] = []
-        self._ratios: list[float] = []
-        self._decisions: list[Decision] = []
+        self._losses, self._factors = Series(), Series()
+        self._decisions: tuple[Decision, ...] = ()
         self._initial_loss: float | None = None
         self._harmless = 0.0
-        self._noisy = False
-        self._base: int | None = None
-        self._target: int | None = None
-        self._begin_window()
-
-    def _checked_min_lr(self, min_lr: float | None) -> float:
-        if min_lr is None:
-            return self.max_lr * MIN_LR_FACTOR
-        checked = _checks.positive("min_lr", min_lr, self.max_lr * MIN_LR_FACTOR)
-        if checked > self.max_lr:
-            raise ValueError(
-                f"min_lr must not exceed max_lr = {self.max_lr:g}, got {min_lr!r}; "
-                f"try min_lr={self.max_lr * MIN_LR_FACTOR:g}."
-            )
-        return checked
+        self._skipped = 0
+        self._noisy = self._below = False
+        self._window = OpenWindow()
 
     # -- what it shows ---------------------------------------------------------------------
 
     @property
     def initial_loss(self) -> float | None:
-        """L₀, the first positive and finite loss; None until one has come."""
+        """L₀, the first finite loss above the floor, less the floor; None until one has come."""
         return self._initial_loss
 
     @property
     def window(self) -> int | None:
         """Losses that the current window will hold (before ρ is known: N); None without L₀."""
-        return self._target
+        return self._window.target
 
     @property
     def filled(self) -> int:
         """Losses in the current window so far."""
-        return len(self._losses) - self._start
+        return self._window.filled
 
     @property
     def measuring(self) -> bool:
         """Whether the current window still measures its path ratio (its first N − 1 steps)."""
-        return self._base is None or self.filled < self._base - 1
+        return self._window.measuring
 
     @property
     def attention_in(self) -> int:
         """Losses until the tuner next consults the path ratio or decides, at least 1."""
-        if self._base is None or self._target is None:
+        if self._base is None:
             return 1
-        end = self._base - 1 if self.measuring else self._target
-        return max(end - self.filled, 1)
+        return max(self._base - 1 - self.filled, 1) if self.measuring else self._window.left
+
+    @property
+    def next_decision_in(self) -> int | None:
+        """Losses until the window is full, at least (ρ may lengthen it); None without L₀."""
+        return None if self._base is None else self._window.left
+
+    @property
+    def _base(self) -> int | None:
+        return self._window.planned
 
     @property
     def record(self) -> Record:
         """Everything seen and decided so far, frozen."""
         return Record(
-            losses=np.array(self._losses),
-            decisions=tuple(self._decisions),
+            losses=self._losses.view(),
+            decisions=self._decisions,
             max_lr=self.max_lr,
             alpha=self.alpha,
             beta=self.beta,
             method=self.method,
+            factors=self._factors.view(),
+            window=self.window,
+            initial_loss=self._initial_loss,
+            skipped=self._skipped,
         )
 
     # -- what it does ----------------------------------------------------------------------
 
     def observe(
-        self, loss: float, *, path_ratio: float | Callable[[], float] | None = None
+        self,
+        loss: float,
+        *,
+        path_ratio: float | Callable[[], float] | None = None,
+        factor: float = 1.0,
+        broken: Callable[[], bool] | None = None,
     ) -> Decision | None:
         """Take the loss of one step; return the decision if a window ends here.
 
         Args:
-            loss: training loss before the step's update, loss units. A non-finite one is a
-                divergence, not an error.
+            loss: training loss before the step's update, loss units. A non-finite one is skipped
+                and counted; it is a divergence (calibrated) when the weights are broken, on full
+                batches, and when it is the eighth in a row.
             path_ratio: ρ = Σ‖g‖/‖Σg‖ ≥ 1 over this window's steps, or a function that computes
                 it (called once a window, after N − 1 losses). None: full batch, no correction.
+            factor: of a schedule, by which this step's rate was multiplied.
+            broken: asked at a non-finite loss: whether the weights are not finite.
 
         Raises:
-            ValueError: the first loss is negative, or ρ < 1.
+            ValueError: the loss is below ``loss_floor`` before a window has ended, or ρ < 1.
         """
         loss = float(loss)
+        self._check_floor(loss)
         self._losses.append(loss)
+        self._factors.append(factor)
         self._noisy = path_ratio is not None
         if self._initial_loss is None:
             self._set_initial_loss(loss)
-        if self.method == "calibrated" and self._diverges(loss):
-            return self._decide("divergence", None, accepted=False)
-        if self._base is None or self._target is None:
+        window = self._window
+        if self._base is not None or not math.isfinite(loss):
+            window.losses.append(loss)
+        if self.method == "calibrated":
+            if self._diverges(loss, broken):
+                return self._decide("divergence", None, accepted=False)
+            if not math.isfinite(loss):
+                self._skipped += 1
+                return None
+        if self._base is None:
             return None
-        if path_ratio is not None and self.filled == self._base - 1:
-            self._correct(path_ratio() if callable(path_ratio) else path_ratio)
-        return self._test() if self.filled >= self._target else None
+        if path_ratio is not None and window.filled == self._base - 1:
+            ratio = _checks.path_ratio(path_ratio() if callable(path_ratio) else path_ratio)
+            window.lengthen(ratio)
+        return self._test() if window.full else None
+
+    def _check_floor(self, loss: float) -> None:
+        """Below its floor a loss has no scale: L₀ would hang on the sign of one sample."""
+        tolerance = 1e-6 * (self._initial_loss or 0.0)
+        if not (math.isfinite(loss) and loss < self.loss_floor - tolerance):
+            return
+        text = (
+            f"step {len(self._losses)}: the loss is {loss:.6g}, below loss_floor = "
+            f"{self.loss_floor:g}, so L₀ = first loss − floor is no height of the descent and "
+            "the windows have no length; pass loss_floor=..., the smallest value it can take."
+        )
+        if not self._decisions:
+            raise ValueError(text)
+        if not self._below:
+            warnings.warn(text, stacklevel=3)
+        self._below = True
 
     def _set_initial_loss(self, loss: float) -> None:
-        if math.isfinite(loss) and loss < 0:
-            self._losses.pop()
-            raise ValueError(
-                f"the first loss must not be negative (it sets the window's length), got {loss!r}; "
-                "try adding a constant that makes the smallest possible loss 0."
-            )
-        if math.isfinite(loss) and loss > 0:
-            self._initial_loss = self._harmless = loss
-            self._start = len(self._losses) - 1
-            self._plan_window()
+        if math.isfinite(loss) and loss > self.loss_floor:
+            self._initial_loss = self._harmless = loss - self.loss_floor
+            self._begin_window()
 
-    def _diverges(self, loss: float) -> bool:
-        if not math.isfinite(loss):
+    def _diverges(self, loss: float, broken: Callable[[], bool] | None) -> bool:
+        bad = self._window.alarm(loss, self.loss_floor, self.divergence_factor, self._harmless)
+        if broken is not None and not math.isfinite(loss) and broken():
             return True
-        limit = self.divergence_factor * max(self._harmless, self._losses[self._start])
-        if self._initial_loss is None or loss <= limit:
-            return False
-        needed = PERSISTENCE if self._noisy else 1
-        return self.filled >= needed and min(self._losses[-needed:]) > limit
-
-    def _correct(self, ratio: float) -> None:
-        """Lengthen the window by ρ; a non-finite ρ (gradients overflowed) changes nothing."""
-        ratio = _checks.path_ratio(ratio)
-        self._ratios.append(ratio)
-        if math.isfinite(ratio):
-            self._path_ratio = ratio
-            assert self._base is not None
-            self._target = max(round(self._path_ratio * self._base), self._base)
+        return bad >= (PERSISTENCE if self._noisy else 1)
 
     def _test(self) -> Decision:
-        losses = np.array(self._losses[self._start :])
+        losses = np.array(self._window.held())
         result: TestResult
         if self.phase == "search":
             result = exponential_test(losses, method=self.method)
@@ -219,7 +250,7 @@ class Tuner:
         self.lr = before if accepted else max(self.beta * before, self.min_lr)
         exhausted = not accepted and self.lr == before
         if accepted:
-            self._harmless = max(self._harmless, max(self._losses[self._start :]))
+            self._harmless = max(self._harmless, max(self._window.held()) - self.loss_floor)
         decision = Decision(
             step=len(self._losses) - 1,
             kind=kind,
@@ -228,52 +259,47 @@ class Tuner:
             lr_before=before,
             lr_after=self.lr,
             window=self.filled,
-            path_ratio=self._path_ratio,
-            loss=self._losses[-1],
+            path_ratio=self._window.path_ratio,
+            loss=self._window.losses[-1],
             alpha=self.alpha,
             phase=self.phase,
+            skipped=self._window.skipped,
         )
         if self.phase == "search" and (accepted or exhausted):
             self.phase = "tune"
-        self._decisions.append(decision)
+        self._decisions = (*self._decisions, decision)
         self._begin_window()
         return decision
 
     def _begin_window(self) -> None:
-        self._start = len(self._losses)
-        self._path_ratio = 1.0
-        self._base, self._target = None, None
+        self._window = OpenWindow()
         if self._initial_loss is not None:
-            self._plan_window()
-
-    def _plan_window(self) -> None:
-        assert self._initial_loss is not None
-        self._base = max(window_length(self._initial_loss, self.lr), self.min_window)
-        self._target = self._base
+            self._window.plan(max(window_length(self._initial_loss, self.lr), self.min_window))
 
     # -- how it is kept --------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the settings, the losses and the path ratios: all that decides the rest."""
+        """Return all that decides what comes next, in plain types.
+
+        Of the losses only those of the open window are kept: the state does not grow with them.
+        """
         return {
-            "max_lr": self.max_lr,
-            "alpha": self.alpha,
-            "beta": self.beta,
-            "method": self.method,
-            "min_lr": self.min_lr,
-            "min_window": self.min_window,
-            "divergence_factor": self.divergence_factor,
-            "losses": list(self._losses),
-            "path_ratios": list(self._ratios) if self._noisy else None,
+            "settings": {name: getattr(self, name) for name in SETTINGS},
+            "machine": {name: getattr(self, name) for name in MACHINE},
+            "steps": len(self._losses),
+            "window": asdict(self._window),
+            "factors": self._factors.last(len(self._window.losses)),
+            "decisions": [to_plain(decision) for decision in self._decisions],
         }
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Tuner:
-        """Return a tuner in the state of ``state``, by taking the same decisions again."""
-        config = dict(state)
-        losses, ratios = config.pop("losses"), config.pop("path_ratios")
-        tuner = cls(**config)
-        next_ratio = None if ratios is None else iter(ratios).__next__
-        for loss in losses:
-            tuner.observe(loss, path_ratio=next_ratio)
+        """Return a tuner that goes on from ``state``; earlier losses of its record are nan."""
+        tuner = cls(**state["settings"])
+        for name in MACHINE:
+            setattr(tuner, name, state["machine"][name])
+        tuner._window = OpenWindow(**copy.deepcopy(state["window"]))
+        tuner._decisions = tuple(map(from_plain, state["decisions"]))
+        tuner._losses = Series.ending(tuner._window.losses, length=state["steps"])
+        tuner._factors = Series.ending(state["factors"], length=state["steps"])
         return tuner

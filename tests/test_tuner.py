@@ -291,7 +291,7 @@ def test_a_setting_that_is_no_number_is_named() -> None:
 
 def test_a_negative_first_loss_is_refused_and_not_counted() -> None:
     tuner = Tuner(0.1)
-    with pytest.raises(ValueError, match="first loss must not be negative"):
+    with pytest.raises(ValueError, match="the loss is -1, below loss_floor = 0"):
         tuner.observe(-1.0)
     assert len(tuner.record.losses) == 0
 

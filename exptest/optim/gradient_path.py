@@ -2,114 +2,126 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
+
+HALF = {torch.float16, torch.bfloat16}
 
 
 class GradientPath:
     """Measure ρ without a synchronisation per step.
 
-    Plain SGD needs no running sum: Σ gᵢ = (θ_start − θ_now)/η, read off the weights when ρ is
-    asked for. Every other optimizer keeps Σ gᵢ.
+    Both sums are of gradients as the optimizer gets them: clipped, unscaled, averaged over ranks.
+    Moving the weights by other means (a projection, averaging) changes nothing. A step with
+    non-finite gradients is in neither sum. Memory: one copy of the gradients, half precision in
+    single.
 
     Args:
         optimizer: whose parameters' gradients are measured.
-        start: the weights at the start of the window, in the order of the parameter groups;
-            whoever owns them renews them before `begin_window`.
     """
 
-    def __init__(self, optimizer: Optimizer, start: list[Tensor]) -> None:
+    def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
-        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self._start = start
-        self._by_displacement = is_plain_sgd(optimizer)
-        self._mixed = len({(p.device, p.dtype) for p in self._parameters}) > 1
-        device = self._parameters[0].device
-        precision = torch.float32 if device.type == "mps" else torch.float64
-        self._length = torch.zeros((), dtype=precision, device=device)
-        self._sums: list[Tensor] = []
-        self.begin_window()
+        self._sums: dict[Tensor, Tensor] = {}
+        self._length: Tensor | None = None
+        self._steps = 0
 
-    @torch.no_grad()
+    def _gradients(self) -> dict[Tensor, Tensor]:
+        groups = self._optimizer.param_groups
+        return {p: p.grad for group in groups for p in group["params"] if p.grad is not None}
+
     def begin_window(self, *, keep: bool = False) -> None:
-        """Start a window at the weights as they are; ``keep`` goes on from the sums so far."""
-        if keep:
-            return
-        self._length.zero_()
-        self._sums = (
-            [] if self._by_displacement else [torch.zeros_like(p) for p in self._parameters]
-        )
-
-    def add(self) -> None:
-        """Take the gradients that the parameters hold now.
-
-        Raises:
-            TypeError: a gradient is sparse.
-        """
-        gradients = [g for p in self._parameters if (g := p.grad) is not None]
-        for gradient in gradients:
-            if gradient.layout is not torch.strided:
-                raise TypeError(
-                    "the path ratio is measured on dense gradients, got a sparse one; "
-                    "try Embedding(sparse=False), or path_correction=False."
-                )
-        if gradients:
-            self._length += self._norm(gradients).detach()
-        if not self._by_displacement:
-            self._sum(gradients)
+        """Forget the sums so far, unless they are to go on (``keep``)."""
+        if not keep:
+            self._sums, self._length, self._steps = {}, None, 0
 
     @torch.no_grad()
-    def _sum(self, gradients: list[Tensor]) -> None:
-        pairs = zip(self._sums, self._parameters, strict=True)
-        torch._foreach_add_([s for s, p in pairs if p.grad is not None], gradients)
+    def norm(self) -> Tensor | None:
+        """Return ‖g‖ of the gradients that there are now; None if there are none."""
+        gradients = self._gradients()
+        return _norm([*gradients.values()]) if gradients else None
+
+    @torch.no_grad()
+    def add(self) -> None:
+        """Take the gradients that the parameters hold now, if they are finite."""
+        self._steps += 1
+        if not (gradients := self._gradients()):
+            return
+        length = _norm([*gradients.values()])
+        if length.is_cpu:
+            if not np.isfinite(length.numpy()):
+                return
+        else:  # nobody waits to know: what is not finite counts as zero
+            finite = torch.isfinite(length)
+            length = torch.where(finite, length, 0.0)
+            gradients = {p: torch.where(finite, g, 0.0) for p, g in gradients.items()}
+        if length.device.type != "mps":
+            length = length.double()
+        self._length = length if self._length is None else self._length.to(length) + length
+        if known := [p for p in gradients if p in self._sums]:
+            _add_to([self._sums[p] for p in known], [gradients[p] for p in known])
+        self._sums |= {p: _start(g) for p, g in gradients.items() if p not in self._sums}
 
     @torch.no_grad()
     def ratio(self) -> float:
         """Return ρ ≥ 1 over all steps since the sums began (one synchronisation)."""
-        if self._by_displacement:
-            self._sums = self._displacement()
-        length, chord = self._length.item(), self._norm(self._sums).item()
+        if self._length is None:
+            if self._steps:
+                warnings.warn(
+                    f"the optimizer made {self._steps} updates in this window, and none of its "
+                    "parameters had a finite gradient: ρ is taken for 1. Are they the model's, "
+                    "does the loss depend on them?",
+                    stacklevel=2,
+                )
+            return 1.0
+        length, chord = self._length.item(), _norm([*self._sums.values()]).item()
         if length == 0.0:
             return 1.0
         return max(length / chord, 1.0) if chord > 0.0 else float("inf")
 
-    def _displacement(self) -> list[Tensor]:
-        """Σ gᵢ of this window from the weights, plus what earlier windows left."""
-        total = list(torch._foreach_sub(self._start, self._parameters))
-        position = 0
-        for group in self._optimizer.param_groups:
-            end = position + len(group["params"])
-            torch._foreach_div_(total[position:end], float(group["lr"]))
-            position = end
-        if self._sums:
-            torch._foreach_add_(total, self._sums)
-        return total
+    # -- how it is kept --------------------------------------------------------------------
 
-    def _norm(self, tensors: list[Tensor]) -> Tensor:
-        norms = torch._foreach_norm(tensors)
-        if self._mixed:
-            norms = tuple(n.to(self._length.device, self._length.dtype) for n in norms)
-        return torch.linalg.vector_norm(torch.stack(norms))
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self._optimizer.param_groups for p in group["params"]]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"length": self._length.clone(), "sums": [s.clone() for s in self._sums]}
+        sums = [self._sums.get(p) for p in self._parameters()]
+        return {
+            "length": None if self._length is None else self._length.clone(),
+            "sums": [None if s is None else s.clone() for s in sums],
+            "steps": self._steps,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._length.copy_(state["length"])
-        self._sums = [
-            s.to(p, copy=True) for s, p in zip(state["sums"], self._parameters, strict=False)
-        ]
+        length, sums = state["length"], zip(self._parameters(), state["sums"], strict=True)
+        self._length = None if length is None else length.clone()
+        self._sums = {p: s.to(p.device, copy=True) for p, s in sums if s is not None}
+        self._steps = state["steps"]
 
 
-def is_plain_sgd(optimizer: Optimizer) -> bool:
-    """Whether a step is exactly θ ← θ − ηg, so that the weights carry the sum of gradients."""
-    return type(optimizer) is SGD and all(
-        group["lr"] > 0
-        and group["momentum"] == 0
-        and group["weight_decay"] == 0
-        and not group["maximize"]
-        for group in optimizer.param_groups
-    )
+def _norm(tensors: list[Tensor]) -> Tensor:
+    """‖·‖ of all tensors together; half precision in single, of a sparse one its values."""
+    dense = [t if t.layout is torch.strided else t.coalesce().values() for t in tensors]
+    norms = torch._foreach_norm([t.float() if t.dtype in HALF else t for t in dense])
+    if len({(n.device, n.dtype) for n in norms}) > 1:
+        norms = tuple(n.to(norms[0].device, torch.float32) for n in norms)
+    return torch.linalg.vector_norm(torch.stack(norms))
+
+
+def _start(gradient: Tensor) -> Tensor:
+    dense = gradient if gradient.layout is torch.strided else gradient.to_dense()
+    return dense.to(torch.float32 if dense.dtype in HALF else dense.dtype, copy=True)
+
+
+def _add_to(sums: list[Tensor], gradients: list[Tensor]) -> None:
+    alike = all(g.layout is torch.strided for g in gradients)
+    if alike and all(s.device == g.device for s, g in zip(sums, gradients, strict=True)):
+        torch._foreach_add_(sums, gradients)
+        return
+    for total, gradient in zip(sums, gradients, strict=True):
+        total.add_(gradient.to(total.device))

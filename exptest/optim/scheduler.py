@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from numbers import Real
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from exptest.optim.gradient_path import GradientPath
-from exptest.optim.loss_stream import LossStream
-from exptest.optim.snapshot import Snapshot
+from exptest.optim.observations import Observations
+from exptest.optim.ranks import agree, ranks
+from exptest.optim.rates import Rates
+from exptest.optim.restarts import Restart, Restarts
+from exptest.optim.saved import checked
+from exptest.optim.updates import Updates
 from exptest.record import Decision, Record
 from exptest.tuner import Tuner
 
-Restart = Literal["initial"] | None | Callable[[], Any]
+# Far more micro-batches than an accumulation has.
+MANY_SILENT = 100
 
 
 class ExpTest:
@@ -70,14 +77,12 @@ class ExpTest:
         min_lr: float | None = None,
         min_window: int | None = None,
         divergence_factor: float = 10.0,
+        loss_floor: float = 0.0,
+        schedule: LRScheduler | None = None,
+        on_restart: Callable[[Decision], Any] | None = None,
     ) -> None:
-        ratios = _rate_ratios(optimizer)
-        if not (restart is None or restart == "initial" or callable(restart)):
-            raise ValueError(
-                f"restart must be 'initial', None or a function, got {restart!r}; try 'initial'."
-            )
-        if model is not None and not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}.")
+        rates = Rates(optimizer, schedule)
+        restarts = Restarts(optimizer, model, restart, on_restart)
         self.tuner = Tuner(
             max_lr,
             alpha=alpha,
@@ -86,17 +91,16 @@ class ExpTest:
             min_lr=min_lr,
             min_window=min_window,
             divergence_factor=divergence_factor,
+            loss_floor=loss_floor,
         )
         self.optimizer = optimizer
-        self._ratios = ratios
-        self._restart = restart
-        self._losses = LossStream()
-        self._initial = Snapshot(optimizer, model) if restart == "initial" else None
-        self._window_start = Snapshot(optimizer, model)
-        self._path = (
-            GradientPath(optimizer, self._window_start.parameters) if path_correction else None
-        )
-        self._set_lr()
+        self._rates = rates
+        self._observations = Observations()
+        self._restarts = restarts
+        self._path = GradientPath(optimizer) if path_correction else None
+        self._silent, self._agreed = 0, False
+        self._updates = Updates(optimizer, self._before_update, self._after_update)
+        self._rates.write(self.tuner.lr)
 
     # -- what it shows ---------------------------------------------------------------------
 
@@ -105,33 +109,83 @@ class ExpTest:
         """All losses and decisions so far."""
         return self.tuner.record
 
+    @property
+    def next_decision_in(self) -> int | None:
+        """Updates until the window ends, at least (ρ may lengthen it); None before the first."""
+        return self.tuner.next_decision_in
+
     def get_last_lr(self) -> list[float]:
         """Return the current rate of every parameter group."""
-        return [self.tuner.lr * ratio for ratio in self._ratios]
+        return self._rates.current()
 
     # -- what it does ----------------------------------------------------------------------
 
+    def _before_update(self) -> None:
+        """The optimizer is about to step: its rates must be ours, its groups known."""
+        if len(self.optimizer.param_groups) != len(self._rates.ratios):
+            self._rates.follow()
+            self._restarts.follow()
+        self._rates.check()
+        self._restarts.begin()
+
+    def _after_update(self) -> None:
+        """The optimizer has stepped: take its gradients over the window's first N − 1 steps."""
+        ahead = self._observations.waiting + 1
+        near = self.tuner.initial_loss is None or ahead <= self.tuner.attention_in
+        if self._path is not None and self.tuner.measuring and near:
+            self._path.add()
+
     def step(self, loss: Tensor | float) -> Decision | None:
         """Take the loss of the step just made; return the decision if one was taken.
+
+        Call it once for every loss that is differentiated. Losses between two updates (an
+        accumulation) are averaged into one observation.
 
         Args:
             loss: scalar training loss, computed before this step's update, loss units.
 
         Raises:
-            TypeError, ValueError: the loss is not a scalar; it is not counted.
-            RuntimeError: the optimizer has got more parameter groups since.
+            TypeError, ValueError: the loss is not a scalar, or below ``loss_floor`` before a
+                window has ended; it is not counted, and the weights are where they began.
+            RuntimeError: somebody else writes the rates; the optimizer has made several updates
+                since the last loss; the weights are not finite and nothing restores them.
         """
-        if len(self.optimizer.param_groups) != len(self._ratios):
+        scalar = _scalar(loss)
+        made, self._updates.made = self._updates.made, 0
+        self._check_updates(made)
+        self._rates.check()
+        if not self._agreed:
+            self._agree()
+        probe = None if made or self._path is None else self._path.norm()
+        self._observations.put(scalar, updated=made > 0, factor=self._rates.factor, probe=probe)
+        if made:
+            self._rates.advance()
+        return self._observe(wait=self._observations.waiting >= self.tuner.attention_in)
+
+    def _agree(self) -> None:
+        """Once: ranks that start at different rates would wait for each other for ever."""
+        if ranks() > 1:
+            agree("max_lr", self.tuner.max_lr)
+        self._agreed = True
+
+    def _check_updates(self, made: int) -> None:
+        if not self._updates.attached:
             raise RuntimeError(
-                f"the optimizer had {len(self._ratios)} parameter groups when ExpTest was made, "
-                f"now it has {len(self.optimizer.param_groups)}; make ExpTest after the last "
-                "add_param_group."
+                "another ExpTest has been made on this optimizer since; step that one."
             )
-        self._losses.put(_scalar(loss))
-        waiting = len(self._losses)
-        if self._path is not None and self._measures(waiting):
-            self._path.add()
-        return self._observe(wait=waiting >= self.tuner.attention_in)
+        if made > 1:
+            raise RuntimeError(
+                f"the optimizer made {made} updates since the last loss; call step(loss) after "
+                "each of them, with the loss that it minimized."
+            )
+        self._silent = 0 if made else self._silent + 1
+        if self._silent == MANY_SILENT:
+            warnings.warn(
+                f"{MANY_SILENT} losses came without an update of this optimizer: they are held "
+                "until one comes. If it is wrapped (SAM, master weights), pass the optimizer "
+                "that steps.",
+                stacklevel=3,
+            )
 
     def _observe(self, *, wait: bool) -> Decision | None:
         """Hand the tuner the losses that have arrived; act on its decision.
@@ -139,45 +193,53 @@ class ExpTest:
         On an accelerator a divergence is seen a few steps late; those steps are dropped.
         """
         ratio = self._path.ratio if self._path is not None else None
-        for value in self._losses.arrived(wait=wait):
-            if decision := self.tuner.observe(value, path_ratio=ratio):
-                self._losses.clear()
+        for value, factor in self._observations.arrived(wait=wait):
+            try:
+                decision = self.tuner.observe(
+                    value, path_ratio=ratio, factor=factor, broken=self._broken
+                )
+            except ValueError:
+                if not self.record.decisions:
+                    self._restarts.undo()
+                raise
+            if decision:
+                self._observations.clear()
                 self._apply(decision)
                 return decision
         return None
 
-    def _measures(self, waiting: int) -> bool:
-        """Whether the step just made is one of the window's first N − 1."""
-        return self.tuner.measuring and (
-            self.tuner.initial_loss is None or waiting <= self.tuner.attention_in
-        )
+    @torch.no_grad()
+    def _broken(self) -> bool:
+        """Whether a weight is not finite."""
+        groups = self.optimizer.param_groups
+        return any(not torch.isfinite(p).all() for group in groups for p in group["params"])
 
     def _apply(self, decision: Decision) -> None:
-        self._set_lr()
+        if decision.restarts:
+            self._rates.restart()
         if decision.restarts or decision.kind == "divergence":
-            self._go_back(decision)
-        self._window_start.take()
+            self._restarts.go_back(decision)
+        self._rates.write(self.tuner.lr)
+        if not decision.accepted and self._broken():
+            raise RuntimeError(
+                f"{decision} The weights are not finite, and nothing restores them: pass "
+                "restart='initial', or a function that does, or load a checkpoint."
+            )
+        self._restarts.begin_window()
         if self._path is not None:
             same_rate = decision.lr_after == decision.lr_before
             self._path.begin_window(keep=self.tuner.method == "paper" and same_rate)
 
-    def _go_back(self, decision: Decision) -> None:
-        if callable(self._restart):
-            self._restart()
-        elif self._initial is not None and decision.restarts:
-            self._initial.restore()
-        elif self._initial is not None:
-            self._window_start.restore()
-
-    @torch.no_grad()
-    def _set_lr(self) -> None:
-        for group, lr in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)
-            else:
-                group["lr"] = lr
-
     # -- how it is kept --------------------------------------------------------------------
+
+    def _parts(self) -> dict[str, Any]:
+        """What is kept beside the tuner, each with check_state and load_state_dict."""
+        return {
+            "rates": self._rates,
+            "observations": self._observations,
+            "restarts": self._restarts,
+            "path": self._path,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that decides what comes next, mid-window too (plain types and tensors).
@@ -185,61 +247,26 @@ class ExpTest:
         Load it beside the model's and the optimizer's own states. A ``restart`` function is
         code and not part of it.
         """
-        self._observe(wait=True)
+        parts = {k: part.state_dict() if part else None for k, part in self._parts().items()}
         return {
             "tuner": self.tuner.state_dict(),
-            "ratios": list(self._ratios),
-            "initial": self._initial.state_dict() if self._initial else None,
-            "window_start": self._window_start.state_dict(),
-            "path": self._path.state_dict() if self._path else None,
+            "optimizer": type(self.optimizer).__name__,
+            **parts,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state``, bit for bit.
 
         Raises:
-            ValueError: it is no such state, or one of another model or of other settings;
+            ValueError: it is no such state, or one of another model, optimizer or settings;
                 nothing has been changed then.
         """
-        if missing := {"tuner", "ratios", "initial", "window_start", "path"} - set(state):
-            raise ValueError(
-                f"the state lacks {', '.join(sorted(missing))}; pass what state_dict() returned."
-            )
-        for name, own in (("initial", self._initial), ("path", self._path)):
-            if (state[name] is None) != (own is None):
-                option = {"initial": "restart='initial'", "path": "path_correction"}[name]
-                raise ValueError(
-                    f"the saved state and this ExpTest differ in {option}; "
-                    "construct it with the settings it was saved with."
-                )
-        self._window_start.check(state["window_start"])
-        self.tuner = Tuner.from_state_dict(state["tuner"])
-        self._ratios = list(state["ratios"])
-        if self._initial is not None:
-            self._initial.load_state_dict(state["initial"])
-        self._window_start.load_state_dict(state["window_start"])
-        if self._path is not None:
-            self._path.load_state_dict(state["path"])
-        self._losses = LossStream()
-        self._set_lr()
-
-
-def _rate_ratios(optimizer: Any) -> list[float]:
-    """Each group's rate over the largest one, checked."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}; "
-            "try torch.optim.SGD(model.parameters(), lr=1.0)."
-        )
-    if not any(group["params"] for group in optimizer.param_groups):
-        raise ValueError("the optimizer has no parameters; pass it model.parameters().")
-    rates = [float(group["lr"]) for group in optimizer.param_groups]
-    if not max(rates) > 0:
-        raise ValueError(
-            f"at least one group's lr must be positive (the ratios are kept), got {rates}; "
-            "try lr=1.0."
-        )
-    return [rate / max(rates) for rate in rates]
+        self.tuner = checked(state, self.tuner, self.optimizer, self._parts())
+        for name, part in self._parts().items():
+            if part is not None:
+                part.load_state_dict(state[name])
+        self._silent = self._updates.made = 0
+        self._rates.write(self.tuner.lr)
 
 
 def _scalar(loss: Any) -> Tensor:

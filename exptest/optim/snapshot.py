@@ -1,73 +1,146 @@
-"""A place to go back to: parameters, buffers and optimizer state."""
+"""A place to go back to: parameters, buffers and everything that the optimizer remembers."""
 
 from __future__ import annotations
 
 import copy
+import gc
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+# A scheduler beside the optimizer keeps its base in the group; the rate belongs to the tuner.
+NOT_KEPT = {"params", "lr", "initial_lr"}
+
 
 class Snapshot:
     """Remember where training stands, and put it back in place: no tensor is replaced.
 
-    Learning rates are not part of it; they belong to the tuner.
+    Of the optimizer all is kept that its ``state_dict()`` holds, the counters in its groups
+    included, except the rates. Storage is looked up anew each time: ``model.to``, ``.double()``
+    and ``p.data = …`` may replace it. Memory: one copy of parameters, buffers and state.
     """
 
     def __init__(self, optimizer: Optimizer, model: nn.Module | None) -> None:
-        self._optimizer = optimizer
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        buffers = list(model.buffers()) if model is not None else []
-        self._live: list[Tensor] = [p.detach() for p in parameters] + buffers
-        self._parameters = parameters
-        self._saved = [t.detach().clone() for t in self._live]
-        self._state = self._optimizer_state()
+        self._optimizer, self._model = optimizer, model
+        self._tensors: list[Tensor] = []
+        self._buffers: dict[str, Tensor] = {}
+        self._groups: list[dict[str, Any]] = []
+        self._state: dict[Any, Any] = {}
+        self.take()
 
-    @property
-    def parameters(self) -> list[Tensor]:
-        """The remembered parameters, in the order of the parameter groups; renewed in place."""
-        return self._saved[: len(self._parameters)]
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self._optimizer.param_groups for p in group["params"]]
 
-    def _optimizer_state(self) -> list[Any]:
-        return [copy.deepcopy(self._optimizer.state.get(p)) for p in self._parameters]
+    def _live_buffers(self) -> dict[str, Tensor]:
+        return {} if self._model is None else dict(self._model.named_buffers())
 
     @torch.no_grad()
     def take(self) -> None:
         """Remember this moment instead."""
-        for saved, live in zip(self._saved, self._live, strict=True):
-            saved.copy_(live)
-        self._state = self._optimizer_state()
+        self._tensors = _copies(self._parameters(), self._tensors)
+        live = self._live_buffers()
+        kept = _copies([*live.values()], [*self._buffers.values()])
+        self._buffers = dict(zip(live, kept, strict=True))
+        self.take_optimizer()
+
+    def take_optimizer(self) -> None:
+        """Remember this moment of the optimizer's own memory, the weights as before."""
+        groups = self._optimizer.param_groups
+        self._groups = [copy.deepcopy(_own(group)) for group in groups]
+        self._state = {key: copy.deepcopy(kept) for key, kept in self._optimizer.state.items()}
+
+    @torch.no_grad()
+    def moved(self) -> bool:
+        """Whether a parameter has changed since."""
+        pairs = zip(self._parameters(), self._tensors, strict=True)
+        return any(not torch.equal(p, kept.to(p)) for p, kept in pairs)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Remember also the parameters of groups that came since."""
+        groups = self._optimizer.param_groups
+        self._tensors += [p.detach().clone() for p in self._parameters()[len(self._tensors) :]]
+        self._groups += [copy.deepcopy(_own(group)) for group in groups[len(self._groups) :]]
 
     @torch.no_grad()
     def restore(self) -> None:
         """Go back to the moment remembered."""
-        for live, saved in zip(self._live, self._saved, strict=True):
-            live.copy_(saved)
-        for parameter, state in zip(self._parameters, self._state, strict=True):
-            if state:
-                self._optimizer.state[parameter] = copy.deepcopy(state)
-            else:
-                self._optimizer.state.pop(parameter, None)
+        for live, kept in zip(self._parameters(), self._tensors, strict=True):
+            live.copy_(kept)
+        for name, live in self._live_buffers().items():
+            if name in self._buffers:
+                live.copy_(self._buffers[name])
+        for group, kept in zip(self._optimizer.param_groups, self._groups, strict=True):
+            for name in _own(group):
+                del group[name]
+            group.update(copy.deepcopy(kept))
+        self._optimizer.state.clear()
+        self._optimizer.state.update(
+            {key: copy.deepcopy(kept) for key, kept in self._state.items()}
+        )
+
+    # -- how it is kept --------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
+        place = {p: i for i, p in enumerate(self._parameters())}
         return {
-            "tensors": [t.clone() for t in self._saved],
-            "optimizer": [dict(s) if s else None for s in copy.deepcopy(self._state)],
+            "tensors": [t.clone() for t in self._tensors],
+            "buffers": {name: t.clone() for name, t in self._buffers.items()},
+            "groups": copy.deepcopy(self._groups),
+            "optimizer": {place.get(k, k): dict(v) for k, v in copy.deepcopy(self._state).items()},
         }
 
-    def check(self, state: dict[str, Any]) -> None:
+    def check_state(self, state: dict[str, Any]) -> None:
         """Raise ValueError if ``state`` belongs to other parameters or buffers."""
-        saved = [tuple(t.shape) for t in state["tensors"]]
-        own = [tuple(t.shape) for t in self._saved]
-        if saved != own:
-            raise ValueError(
-                f"the saved state belongs to another model: its tensors have shapes {saved}, "
-                f"here they are {own}; build the model that it was saved with."
-            )
+        for what, kept, own in (
+            ("tensors", state["tensors"], self._tensors),
+            ("buffers", [*state["buffers"].values()], [*self._buffers.values()]),
+        ):
+            shapes, here = ([tuple(t.shape) for t in tensors] for tensors in (kept, own))
+            if shapes != here:
+                raise ValueError(
+                    f"the saved state belongs to another model: its {what} have shapes {shapes}, "
+                    f"here they are {here}; build the model that it was saved with."
+                )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for saved, loaded in zip(self._saved, state["tensors"], strict=True):
-            saved.copy_(loaded)
-        self._state = copy.deepcopy(state["optimizer"])
+        parameters = self._parameters()
+        pairs = zip(state["tensors"], parameters, strict=True)
+        self._tensors = [kept.to(p, copy=True) for kept, p in pairs]
+        self._buffers = {name: t.clone() for name, t in state["buffers"].items()}
+        self._groups = copy.deepcopy(state["groups"])
+        self._state = {
+            parameters[key] if isinstance(key, int) else key: copy.deepcopy(kept)
+            for key, kept in state["optimizer"].items()
+        }
+
+
+def _own(group: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name not in NOT_KEPT}
+
+
+def _copies(live: list[Tensor], kept: list[Tensor]) -> list[Tensor]:
+    """Copies of ``live``, into the storage of the earlier ones where it fits."""
+    if len(live) != len(kept):
+        return [t.detach().clone() for t in live]
+    return [
+        old.copy_(t) if (old.shape, old.dtype, old.device) == (t.shape, t.dtype, t.device)
+        else t.detach().clone()
+        for t, old in zip(live, kept, strict=True)
+    ]  # fmt: skip
+
+
+def modules_with_buffers(optimizer: Optimizer) -> set[str]:
+    """Names of the kinds of modules that own a parameter of ``optimizer`` and have buffers.
+
+    Parameters do not know their modules; the interpreter does.
+    """
+    ids = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    modules = [m for m in gc.get_objects() if issubclass(type(m), nn.Module)]
+    return {
+        type(module).__name__
+        for module in modules
+        if module._buffers and any(id(p) in ids for p in module._parameters.values())
+    }

@@ -44,6 +44,14 @@ class Run:
         self.optimizer.step()
         return self.exptest.step(loss)
 
+    def diverge(self) -> Any:
+        """Break a weight, as an explosion would, and show the loss that follows."""
+        with torch.no_grad():
+            next(self.model.parameters()).fill_(float("nan"))
+        self.optimizer.zero_grad()
+        self.optimizer.step()
+        return self.exptest.step(float("nan"))
+
     def weights(self) -> list[Tensor]:
         return [t.detach().clone() for t in self.model.state_dict().values()]
 

@@ -64,12 +64,20 @@ def test_a_group_at_rest_does_not_hide_the_path_ratio() -> None:
         exptest.optimizer.step()
         exptest.step(0.1)
     assert exptest.tuner.window is not None
-    assert exptest.tuner._path_ratio == pytest.approx(path.value, rel=1e-5)
+    assert exptest.tuner._window.path_ratio == pytest.approx(path.value, rel=1e-5)
 
 
-def test_sparse_gradients_are_named() -> None:
-    table = nn.Embedding(5, 2, sparse=True)
-    exptest = ExpTest(torch.optim.SGD(table.parameters(), lr=1.0), max_lr=0.1)
-    table(torch.tensor([1])).sum().backward()
-    with pytest.raises(TypeError, match="dense gradients, got a sparse one"):
-        exptest.step(torch.tensor(1.0))
+def test_sparse_gradients_are_summed_as_dense_ones() -> None:
+    ratios = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        table = nn.Embedding(5, 2, sparse=sparse)
+        exptest = ExpTest(torch.optim.SGD(table.parameters(), lr=1.0), max_lr=0.1, min_window=8)
+        for step in range(8):
+            exptest.optimizer.zero_grad()
+            table(torch.tensor([step % 5, 1])).square().sum().backward()
+            exptest.optimizer.step()
+            exptest.step(0.1)
+        ratios.append(exptest.tuner._window.path_ratio)
+    assert ratios[0] == pytest.approx(ratios[1], rel=1e-6)
+    assert ratios[0] > 1.1

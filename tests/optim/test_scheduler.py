@@ -26,7 +26,7 @@ def test_the_rate_starts_at_the_largest_and_groups_keep_their_ratios() -> None:
     ]
     optimizer = torch.optim.SGD(groups)
     held = optimizer.param_groups[1]
-    exptest = ExpTest(optimizer, max_lr=0.8)
+    exptest = ExpTest(optimizer, max_lr=0.8, path_correction=False)
     assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([0.2, 0.8])
     exptest.step(1.0)
     exptest.step(float("nan"))
@@ -54,7 +54,7 @@ def test_a_rejected_search_goes_back_to_where_it_began(optimizer: str) -> None:
     for step in range(5):
         run.step(step)
     assert not same(before, run.weights())
-    decision = run.exptest.step(float("inf"))
+    decision = run.diverge()
     assert decision.kind == "divergence"
     assert decision.restarts
     assert same(before, run.weights())
@@ -66,7 +66,9 @@ def test_restart_none_leaves_the_weights() -> None:
     for step in range(5):
         run.step(step)
     before = run.weights()
-    run.exptest.step(float("inf"))
+    for _ in range(8):
+        run.exptest.step(float("inf"))
+    assert run.exptest.tuner.lr < 0.02
     assert same(before, run.weights())
 
 
@@ -74,7 +76,8 @@ def test_restart_may_be_a_function() -> None:
     calls = []
     run = Run(restart=lambda: calls.append(1))
     run.step(0)
-    run.exptest.step(float("inf"))
+    assert [run.exptest.step(float("inf")) for _ in range(7)] == [None] * 7
+    assert run.exptest.step(float("inf")).kind == "divergence"
     assert calls == [1]
 
 
@@ -87,7 +90,7 @@ def test_a_divergence_while_tuning_goes_back_to_the_start_of_its_window() -> Non
     at_window_start = run.weights()
     for extra in range(3):
         run.step(step + extra)
-    decision = run.exptest.step(float("nan"))
+    decision = run.diverge()
     assert decision.phase == "tune"
     assert not decision.restarts
     assert same(at_window_start, run.weights())
@@ -135,22 +138,28 @@ def test_a_state_of_other_settings_is_refused() -> None:
 
 def test_a_state_of_another_model_changes_nothing() -> None:
     run, other = Run(), nn.Linear(3, 1)
-    stranger = ExpTest(torch.optim.SGD(other.parameters(), lr=1.0), max_lr=0.1)
+    stranger = ExpTest(torch.optim.SGD(other.parameters(), lr=1.0), max_lr=0.02)
     run.step(0)
+    run.step(1)
     with pytest.raises(ValueError, match=r"belongs to another model: .* \[\(1, 3\), \(1,\)\]"):
         run.exptest.load_state_dict(stranger.state_dict())
-    with pytest.raises(ValueError, match="the state lacks initial, path, ratios"):
+    with pytest.raises(ValueError, match="it lacks observations, optimizer, path"):
         run.exptest.load_state_dict(run.optimizer.state_dict())
-    assert len(run.exptest.record.losses) == 1
+    assert len(run.exptest.record.losses) == 2
     assert run.exptest.tuner.max_lr == 0.02
 
 
-def test_a_group_that_came_later_is_named_before_the_loss_counts() -> None:
-    run, late = Run(), nn.Parameter(torch.ones(1))
-    run.optimizer.add_param_group({"params": [late]})
-    with pytest.raises(RuntimeError, match=r"had 1 parameter groups .* now it has 2"):
-        run.exptest.step(1.0)
-    assert len(run.exptest.record.losses) == 0
+def test_a_group_that_comes_later_trains_at_its_share_and_restarts_where_it_came() -> None:
+    run, late = Run(), nn.Parameter(torch.full((3,), 2.0))
+    run.step(0)
+    run.optimizer.add_param_group({"params": [late], "lr": 0.5})
+    late.grad = torch.ones(3)
+    run.optimizer.step()
+    run.exptest.step(1.0)
+    assert run.exptest.get_last_lr() == pytest.approx([0.02, 0.01])
+    assert late.tolist() == pytest.approx([1.99] * 3)
+    assert run.diverge().restarts
+    assert late.tolist() == [2.0] * 3
 
 
 # -- bad input -----------------------------------------------------------------------------
@@ -199,5 +208,6 @@ def test_an_optimizer_without_parameters_is_named() -> None:
 @pytest.mark.usefixtures("as_users_do")
 def test_a_numpy_scalar_is_a_loss() -> None:
     run = Run()
+    run.optimizer.step()
     run.exptest.step(np.float32(0.5))
     assert run.exptest.record.losses.tolist() == [0.5]
