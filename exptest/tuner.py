@@ -32,11 +32,11 @@ DIVERGENCE_FACTOR = 10.0
 # Mini-batch losses scatter, of single examples over orders of magnitude: so many in a row.
 PERSISTENCE = 8
 MIN_LR_FACTOR = 1e-12
-# What a state holds: what was chosen, and where the machine stands.
+# What a state holds.
 SETTINGS = (
     "max_lr", "alpha", "beta", "method", "min_lr", "min_window", "divergence_factor", "loss_floor",
 )  # fmt: skip
-MACHINE = ("lr", "phase", "_initial_loss", "_harmless", "_skipped", "_noisy", "_below")
+MACHINE = ("lr", "phase", "initial_loss", "_harmless", "_skipped", "_noisy", "_below")
 
 
 class Tuner:
@@ -51,18 +51,21 @@ class Tuner:
         beta: factor by which a rejected rate shrinks, in (0, 1).
         method: ``"calibrated"`` or ``"paper"`` (theory/07 lists every difference).
         min_lr: the rate never falls below it; default 1e-12 × max_lr.
-        min_window: fewest losses in a window, in steps. Default 32 when calibrated (theory/04
-            says why), 1 in paper mode.
+        min_window: fewest losses in a window. Default 32 when calibrated (theory/04), else 1.
         divergence_factor: a loss above this many times the largest harmless one (L₀, the
             window's first, any of an accepted window) rejects at once; with a path ratio, when
             eight in a row are (calibrated only).
         loss_floor: the smallest value the loss can take, loss units; L₀ and explosions are
             measured from it. A log-likelihood or a policy's loss needs it: see theory/04.
 
+    Attributes:
+        lr, phase: η, and ``"search"`` or ``"tune"``.
+        initial_loss: L₀, the first finite loss above the floor, less the floor, or None.
+
     Raises:
         ValueError, TypeError: an argument is out of range; the message says what to try.
 
-    A loss that halves every step is kept, and the decision says why:
+    A loss that halves every step:
 
     >>> tuner = Tuner(max_lr=0.5, min_window=8)
     >>> decisions = [tuner.observe(0.5**t) for t in range(8)]
@@ -102,18 +105,13 @@ class Tuner:
         self.phase = "search"
         self._losses, self._factors = Series(), Series()
         self._decisions: tuple[Decision, ...] = ()
-        self._initial_loss: float | None = None
+        self.initial_loss: float | None = None
         self._harmless = 0.0
         self._skipped = 0
         self._noisy = self._below = False
         self._window = OpenWindow()
 
     # -- what it shows ---------------------------------------------------------------------
-
-    @property
-    def initial_loss(self) -> float | None:
-        """L₀, the first finite loss above the floor, less the floor; None until one has come."""
-        return self._initial_loss
 
     @property
     def window(self) -> int | None:
@@ -158,7 +156,7 @@ class Tuner:
             method=self.method,
             factors=self._factors.view(),
             window=self.window,
-            initial_loss=self._initial_loss,
+            initial_loss=self.initial_loss,
             skipped=self._skipped,
         )
 
@@ -178,8 +176,8 @@ class Tuner:
             loss: training loss before the step's update, loss units. A non-finite one is skipped
                 and counted; it is a divergence (calibrated) when the weights are broken, on full
                 batches, and when it is the eighth in a row.
-            path_ratio: ρ = Σ‖g‖/‖Σg‖ ≥ 1 over this window's steps, or a function that computes
-                it (called once a window, after N − 1 losses). None: full batch, no correction.
+            path_ratio: ρ = Σ‖g‖/‖Σg‖ ≥ 1 of this window, or a function that computes it (called
+                once, after N − 1 losses). None: full batch, no correction.
             factor: of a schedule, by which this step's rate was multiplied.
             broken: asked at a non-finite loss: whether the weights are not finite.
 
@@ -191,18 +189,15 @@ class Tuner:
         self._losses.append(loss)
         self._factors.append(factor)
         self._noisy = path_ratio is not None
-        if self._initial_loss is None:
+        if self.initial_loss is None:
             self._set_initial_loss(loss)
         window = self._window
         if self._base is not None or not math.isfinite(loss):
             window.losses.append(loss)
-        if self.method == "calibrated":
-            if self._diverges(loss, broken):
-                return self._decide("divergence", None, accepted=False)
-            if not math.isfinite(loss):
-                self._skipped += 1
-                return None
-        if self._base is None:
+        if self.method == "calibrated" and self._diverges(loss, broken):
+            return self._decide("divergence", None, accepted=False)
+        if self._base is None or (self.method == "calibrated" and not math.isfinite(loss)):
+            self._skipped += not math.isfinite(loss)
             return None
         if path_ratio is not None and window.filled == self._base - 1:
             ratio = _checks.path_ratio(path_ratio() if callable(path_ratio) else path_ratio)
@@ -211,7 +206,7 @@ class Tuner:
 
     def _check_floor(self, loss: float) -> None:
         """Below its floor a loss has no scale: L₀ would hang on the sign of one sample."""
-        tolerance = 1e-6 * (self._initial_loss or 0.0)
+        tolerance = 1e-6 * (self.initial_loss or 0.0)
         if not (math.isfinite(loss) and loss < self.loss_floor - tolerance):
             return
         text = (
@@ -227,7 +222,7 @@ class Tuner:
 
     def _set_initial_loss(self, loss: float) -> None:
         if math.isfinite(loss) and loss > self.loss_floor:
-            self._initial_loss = self._harmless = loss - self.loss_floor
+            self.initial_loss = self._harmless = loss - self.loss_floor
             self._begin_window()
 
     def _diverges(self, loss: float, broken: Callable[[], bool] | None) -> bool:
@@ -238,12 +233,11 @@ class Tuner:
 
     def _test(self) -> Decision:
         losses = np.array(self._window.held())
-        result: TestResult
         if self.phase == "search":
-            result = exponential_test(losses, method=self.method)
-            return self._decide("exponential", result, accepted=result.reject(self.alpha))
-        result = slope_test(losses, method=self.method)
-        return self._decide("slope", result, accepted=result.reject(self.alpha))
+            decay = exponential_test(losses, method=self.method)
+            return self._decide("exponential", decay, accepted=decay.reject(self.alpha))
+        slope = slope_test(losses, method=self.method)
+        return self._decide("slope", slope, accepted=slope.reject(self.alpha))
 
     def _decide(self, kind: Kind, result: TestResult | None, *, accepted: bool) -> Decision:
         before = self.lr
@@ -273,8 +267,8 @@ class Tuner:
 
     def _begin_window(self) -> None:
         self._window = OpenWindow()
-        if self._initial_loss is not None:
-            self._window.plan(max(window_length(self._initial_loss, self.lr), self.min_window))
+        if self.initial_loss is not None:
+            self._window.plan(max(window_length(self.initial_loss, self.lr), self.min_window))
 
     # -- how it is kept --------------------------------------------------------------------
 
