@@ -207,7 +207,8 @@ def fit(
         max_lr: where the search begins; default from the inputs by `default_max_lr`.
         lr: a fixed rate instead of ExpTest, to compare with.
         evaluate: name → ``metric(model)``, measured every ``evaluate_every`` steps (default:
-            every epoch; full batch, every 100 steps) and at the end.
+            every epoch; full batch, every 100 steps) and at the end. A unit in brackets at the
+            end of a name, as in ``"accuracy (%)"``, is printed behind the value.
         seed: of torch, numpy, random and the shuffling.
         device: where to train; default where the model is.
         **settings: as for `exptest.ExpTest` (alpha, beta, method, restart, ...).
