@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exptest import terminal
+
 if TYPE_CHECKING:
     from exptest.record import Record
 
@@ -31,30 +33,47 @@ start here:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code (0 done, 1 failed, 2 bad input)."""
-    parser = _parser()
+    with terminal.forgiving():
+        return _main(sys.argv[1:] if argv is None else argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    parser, commands = _parser()
+    wanted = next((word for word in argv if not word.startswith("-")), None)
+    if wanted is not None and wanted not in commands:
+        parser.error(terminal.unknown("command", wanted, commands))
     arguments = parser.parse_args(argv)
+    if arguments.version:
+        import exptest
+
+        print(f"exptest {exptest.__version__}")
+        return 0
     if arguments.command is None:
         parser.print_help()
         return 0
     try:
         return arguments.run(arguments)
-    except (ValueError, TypeError, OSError, KeyError) as error:
+    except BrokenPipeError:
+        raise
+    except (ValueError, TypeError, OSError, KeyError, ImportError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
-        print(f"exptest {arguments.command}: {message}", file=sys.stderr)
+        print(f"exptest {arguments.command}: {' '.join(str(message).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"exptest {arguments.command}: interrupted", file=sys.stderr)
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[terminal.Parser, list[str]]:
+    """Return the parser and the names of its commands."""
     formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = terminal.Parser(
         prog="exptest",
         description="Train a neural network without choosing a learning rate.",
         epilog=EPILOG,
         formatter_class=formatter,
     )
+    parser.add_argument("--version", action="store_true", help="print the version and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, describe in (
         ("demo", _demo_arguments),
@@ -64,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         ("bench", _bench_arguments),
     ):
         describe(commands, name)
-    return parser
+    return parser, list(commands.choices)
 
 
 def _demo_arguments(commands: argparse._SubParsersAction, name: str) -> None:
@@ -167,7 +186,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     out = _ready(arguments)
     config = digits.Config(epochs=arguments.epochs, seed=arguments.seed, method=arguments.method)
     history = digits.run(config, progress=True)
-    print(f"\n{history.record.table()}\n\n{history.summary()}")
+    print(f"\n{history.summary()}")
     _save_run(history.record, out / "demo.png")
     return 0
 
@@ -191,7 +210,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         beta=arguments.beta,
         method=arguments.method,
     )
-    print(f"{record.table()}\n\n{record.summary()}" if record.decisions else record.summary())
+    print(record.summary())
     _save_run(record, out / f"{Path(arguments.file).stem}.png")
     return 0
 
@@ -201,16 +220,18 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
     from exptest import _checks
     from exptest.experiments import reproduce
+    from exptest.training.history import with_unit
 
     out = _ready(arguments)
     experiment = getattr(reproduce, f"reproduce_{arguments.experiment}")
+    metric = reproduce.METRICS[arguments.experiment]
     rows = experiment(
         trials=_checks.at_least("--trials", arguments.trials, 1, 5),
         path=arguments.data,
         peers=arguments.peers,
         mode=arguments.method,
         report=lambda label, trial: print(
-            f"{label}, seed {trial.seed}: {trial.test_metric:.4g} "
+            f"{label}, seed {trial.seed}: {with_unit(metric, trial.test_metric)} "
             f"(train loss {trial.train_loss:.3g}, final η {trial.history.lr:.3g})",
             flush=True,
         ),
@@ -224,7 +245,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 def _bench(arguments: argparse.Namespace) -> int:
     module = import_module(f"exptest.bench.{arguments.bench}")
-    parser = argparse.ArgumentParser(
+    parser = terminal.Parser(
         prog=f"exptest bench {arguments.bench}", description=BENCHMARKS[arguments.bench]
     )
     module.add_arguments(parser)

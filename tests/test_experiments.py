@@ -18,7 +18,7 @@ from tests.test_data import tiny_mnist
 @pytest.mark.parametrize("seed", range(5))
 def test_digits_are_learned_with_no_rate_given(seed: int) -> None:
     history = digits.run(digits.Config(epochs=20, seed=seed))
-    assert history.final("accuracy") >= 95
+    assert history.final(digits.METRIC) >= 95
     assert history.record.found is not None
 
 
@@ -27,7 +27,7 @@ def test_a_start_a_thousand_times_too_large_costs_only_windows() -> None:
     config = digits.Config(epochs=20)
     start = digits.run(dataclasses.replace(config, epochs=1)).record.max_lr
     history = digits.run(dataclasses.replace(config, max_lr=1000 * start))
-    assert history.final("accuracy") >= 95
+    assert history.final(digits.METRIC) >= 95
     assert sum(not d.accepted for d in history.decisions) >= 4
 
 

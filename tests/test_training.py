@@ -13,8 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from exptest.data import linear_regression
 from exptest.linearized import max_learning_rate
 from exptest.models import mlp
-from exptest.training import Batches, Training, fit
-from exptest.training.loop import default_max_lr
+from exptest.training import Batches, Training, default_max_lr, fit
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(96, 4, generator=GENERATOR)

@@ -11,6 +11,8 @@ from exptest.data import Dataset, load_digits
 from exptest.models import mlp
 from exptest.training import History, fit
 
+METRIC = "test accuracy (%)"
+
 
 @dataclass(frozen=True)
 class Config:
@@ -27,17 +29,17 @@ class Config:
 
 
 def accuracy(data: Dataset) -> dict:
-    """Return the metric ``{"accuracy": f(model)}``, test accuracy in %."""
+    """Return the metric ``{"test accuracy (%)": f(model)}``."""
 
     def measure(model: nn.Module) -> float:
         predicted = model(data.test_inputs).argmax(1)
         return 100 * (predicted == data.test_targets).double().mean().item()
 
-    return {"accuracy": measure}
+    return {METRIC: measure}
 
 
 def run(config: Config, data: Dataset | None = None, *, progress: bool = False) -> History:
-    """Train once; the history's metric is the test accuracy in %."""
+    """Train once; the history's metric is ``METRIC``."""
     data = load_digits() if data is None else data
     torch.manual_seed(config.seed)
     model = mlp([data.inputs.shape[1], *config.hidden, 10])

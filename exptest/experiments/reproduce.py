@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FACTORS = {"mnist": (1e-3, 1e-2, 1e-1, 1, 10), "california": (1e-4, 1e-3, 1e-2, 1e-1, 1)}
+METRICS = {"mnist": "test accuracy (%)", "california": "test MSE"}
 BATCH_SIZES = (32, 512, 2048)
 
 
@@ -92,7 +93,7 @@ def reproduce_mnist(
                 report(label, done[-1])
             published = mnist.AUTHORS.get(size) if method.name == "exptest" else None
             authors = published[:2] if published else None
-            rows.append(Row(label, "test accuracy (%)", tuple(done), authors))
+            rows.append(Row(label, METRICS["mnist"], tuple(done), authors))
     return rows
 
 
@@ -115,7 +116,7 @@ def reproduce_california(
             done.append(california.run(config, data, max_lr=max_lr))
             report(str(method), done[-1])
         authors = california.AUTHORS if method.name == "exptest" else None
-        rows.append(Row(str(method), "test MSE", tuple(done), authors))
+        rows.append(Row(str(method), METRICS["california"], tuple(done), authors))
     return rows
 
 

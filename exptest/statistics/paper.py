@@ -11,8 +11,7 @@ import warnings
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import OptimizeWarning, curve_fit
-from scipy.stats import f as f_distribution
-from scipy.stats import t as t_distribution
+from scipy.special import fdtrc, stdtr
 
 from exptest.statistics.fits import ExponentialFit, LineFit
 
@@ -38,7 +37,7 @@ def f_test(line: LineFit, exponential: ExponentialFit) -> tuple[float, float]:
     df = line.n - 3
     with np.errstate(all="ignore"):
         statistic = np.float64(line.sse - exponential.sse) / (np.float64(exponential.sse) / df)
-    return float(statistic), float(f_distribution.sf(statistic, 1, df))
+    return float(statistic), float(fdtrc(1, df, np.maximum(statistic, 0.0)))
 
 
 def t_test(y: Vector, line: LineFit) -> tuple[float, float]:
@@ -48,4 +47,4 @@ def t_test(y: Vector, line: LineFit) -> tuple[float, float]:
     with np.errstate(all="ignore"):
         se = np.sqrt(np.float64(line.sse) / (n - 2) / (x @ x))
         statistic = np.float64(line.slope) / se
-    return float(statistic), float(t_distribution.cdf(statistic, n - 2))
+    return float(statistic), float(stdtr(n - 2, statistic))

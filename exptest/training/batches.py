@@ -57,10 +57,32 @@ class Batches:
         return self._held(0)
 
     @property
+    def targets(self) -> Tensor | None:
+        """All targets, if they are held as a tensor."""
+        return self._held(1)
+
+    @property
+    def all_targets(self) -> Tensor | None:
+        """All targets as the loss will see them; None for a DataLoader, whose collate_fn may
+        change them.
+        """
+        return self._targets if self._loader is None else None
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """The DataLoader's own generators of random numbers, which an epoch moves on."""
+        owners = (
+            self._loader,
+            getattr(self._loader, "sampler", None),
+            getattr(getattr(self._loader, "batch_sampler", None), "sampler", None),
+        )
+        found = (getattr(owner, "generator", None) for owner in owners)
+        return [g for g in found if isinstance(g, torch.Generator)]
+
+    @property
     def outputs(self) -> int:
         """Numbers in one target; 1 where targets are not held as a tensor."""
-        targets = self._held(1)
-        return 1 if targets is None else targets[0].numel()
+        return 1 if self.targets is None else self.targets[0].numel()
 
     def _held(self, which: int) -> Tensor | None:
         if self._loader is None:
@@ -101,7 +123,13 @@ def _length(loader: DataLoader) -> int:
 
 def _two(batch: Any) -> tuple[Tensor, Tensor]:
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
-        return batch[0], batch[1]
+        if all(hasattr(part, "to") for part in batch):
+            return batch[0], batch[1]
+        raise TypeError(
+            "the DataLoader must yield tensors, got "
+            f"{' and '.join(type(part).__name__ for part in batch)}; try a collate_fn that "
+            "returns two tensors."
+        )
     raise TypeError(
         f"the DataLoader must yield (inputs, targets), got {type(batch).__name__}"
         f"{f' of {len(batch)}' if isinstance(batch, (tuple, list)) else ''}; "

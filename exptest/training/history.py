@@ -74,7 +74,7 @@ class History:
         lines = [self.record.summary()]
         if self.evaluations:
             last = {k: v for k, v in self.evaluations[-1].items() if k != "step"}
-            lines.append("  " + ", ".join(f"{name} {value:.4g}" for name, value in last.items()))
+            lines.append("  " + ", ".join(map(with_unit, last, last.values())))
         if self.interrupted:
             lines.append("  interrupted: this is what was done so far")
         return "\n".join(lines)
@@ -84,3 +84,13 @@ class History:
 
     def _repr_html_(self) -> str:
         return self.record._repr_html_()
+
+
+def with_unit(metric: str, value: float) -> str:
+    """Return a metric and its value, followed by the unit if the name ends in one.
+
+    >>> with_unit("test accuracy (%)", 96.4), with_unit("mse", 0.25)
+    ('test accuracy 96.4 %', 'mse 0.25')
+    """
+    name, bracket, unit = metric.rstrip(")").partition(" (")
+    return f"{name} {value:.4g} {unit}" if bracket else f"{metric} {value:.4g}"

@@ -5,32 +5,25 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import SGD, Optimizer
 from tqdm.auto import tqdm
 
 from exptest import _checks
-from exptest.linearized import max_learning_rate
 from exptest.optim import ExpTest
 from exptest.record import Decision, Record
 from exptest.training.batches import Batches
 from exptest.training.history import History
+from exptest.training.start import default_max_lr
+from exptest.training.triple import check_parts, check_triple
+from exptest.training.undisturbed import RandomState, undisturbed
 
 Metric = Callable[[nn.Module], float]
-
-LOSS_NAMES: dict[Any, str] = {
-    nn.MSELoss: "mse",
-    nn.CrossEntropyLoss: "cross_entropy",
-    nn.BCEWithLogitsLoss: "logistic",
-    functional.mse_loss: "mse",
-    functional.cross_entropy: "cross_entropy",
-    functional.binary_cross_entropy_with_logits: "logistic",
-}
 
 
 @dataclass(frozen=True)
@@ -65,46 +58,68 @@ class Training:
         device: torch.device | str | None = None,
         **settings: Any,
     ) -> None:
-        parameters = list(model.parameters())
-        if not parameters:
-            raise ValueError("the model has no parameters; there is nothing to train.")
-        if not callable(loss_fn):
-            raise TypeError(f"loss_fn must be a function, got {type(loss_fn).__name__}.")
-        where = torch.device(device) if device is not None else parameters[0].device
-        self.batches = Batches(data, batch_size=batch_size, seed=seed, device=where)
+        check_parts(model, loss_fn, optimizer)
         if lr is not None and (max_lr is not None or settings):
             raise ValueError(
                 f"lr={lr} fixes the rate, so ExpTest's settings have no use; leave lr away to "
                 "let ExpTest choose."
             )
-        self.evaluate = dict(evaluate or {})
+        where = _usable(device) if device is not None else next(model.parameters()).device
+        self.batches = Batches(data, batch_size=batch_size, seed=seed, device=where)
+        self.evaluate = _metrics(evaluate)
         self.evaluate_every = (
             (100 if self.batches.full else self.batches.per_epoch)
             if evaluate_every is None
             else _checks.at_least("evaluate_every", evaluate_every, 1, 100)
         )
+        self.model, self.loss_fn = model, loss_fn
+        self.optimizer = optimizer if optimizer is not None else SGD(model.parameters(), lr=1.0)
+        self._stream, random_state = self._first_batch(seed, where)
         if lr is not None:
             start = _checks.positive("lr", lr, 0.1)
         elif max_lr is not None:
             start = _checks.positive("max_lr", max_lr, 0.1)
         else:
             start = default_max_lr(self.batches, loss_fn, settings.get("method", "calibrated"))
-
-        model.to(where)
-        _seed_everything(seed)
-        self.model, self.loss_fn = model, loss_fn
-        self.optimizer = optimizer if optimizer is not None else SGD(model.parameters(), lr=1.0)
-        self.exptest: ExpTest | None = None
         if lr is None:
             settings.setdefault("path_correction", not self.batches.full)
+            ExpTest(_stand_in(self.optimizer), max_lr=start, **settings)
+
+        model.to(where)
+        random_state.restore()
+        self.exptest: ExpTest | None = None
+        if lr is None:
             self.exptest = ExpTest(self.optimizer, max_lr=start, model=model, **settings)
         for group in self.optimizer.param_groups if lr is not None else ():
             group["lr"] = start
         self._start_lr = start
-        self._stream = iter(self.batches)
         self._fixed_losses: list[Tensor] = []
         self._evaluations: list[dict[str, float]] = []
         self.steps = 0
+
+    def _first_batch(
+        self, seed: int, where: torch.device
+    ) -> tuple[Iterator[tuple[Tensor, Tensor]], RandomState]:
+        """Check the triple; return the stream from its first batch on, and the random state there.
+
+        The batch that was checked is the one that the first step uses: a shuffled DataLoader
+        is not asked twice.
+        """
+        before = RandomState(where, self.batches.generators)
+        with undisturbed(self.model, self.loss_fn, state=before):
+            _seed_everything(seed)
+            stream = iter(self.batches)
+            batch = next(stream)
+            drawn = RandomState(where, self.batches.generators)
+            check_triple(
+                self.model,
+                self.loss_fn,
+                batch,
+                all_targets=self.batches.all_targets,
+                optimizer=self.optimizer,
+                device=where,
+            )
+        return chain([batch], stream), drawn
 
     @property
     def lr(self) -> float:
@@ -192,7 +207,8 @@ def fit(
         max_lr: where the search begins; default from the inputs by `default_max_lr`.
         lr: a fixed rate instead of ExpTest, to compare with.
         evaluate: name → ``metric(model)``, measured every ``evaluate_every`` steps (default:
-            every epoch; full batch, every 100 steps) and at the end.
+            every epoch; full batch, every 100 steps) and at the end. A unit in brackets at the
+            end of a name, as in ``"accuracy (%)"``, is printed behind the value.
         seed: of torch, numpy, random and the shuffling.
         device: where to train; default where the model is.
         **settings: as for `exptest.ExpTest` (alpha, beta, method, restart, ...).
@@ -238,29 +254,31 @@ def _driven(training: Training, total: int) -> Iterator[Step]:
         yield training.step()
 
 
-def default_max_lr(batches: Batches, loss_fn: Any, method: str) -> float:
-    """Return the largest stable rate of the linear model on these inputs, under this loss.
+def _usable(device: torch.device | str) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}; "
+            "try device='cpu'."
+        ) from error
 
-    Calibrated: the bound of the loss that is minimized, bias column included; MSE's mean over
-    outputs divides its Hessian, so their number multiplies the bound. Paper: ½MSE's bound for
-    every loss, without a bias.
-    """
-    inputs = batches.inputs
-    if inputs is None or not inputs.is_floating_point():
-        raise ValueError(
-            "max_lr cannot be derived: the inputs are not held as a floating-point tensor; "
-            "try max_lr=max_learning_rate(inputs, loss=...) on a sample of them."
-        )
-    name = LOSS_NAMES.get(type(loss_fn)) or LOSS_NAMES.get(loss_fn)
-    if method == "paper":
-        return max_learning_rate(inputs.flatten(1), loss="half_mse")
-    if name is None or getattr(loss_fn, "reduction", "mean") != "mean":
-        raise ValueError(
-            f"max_lr cannot be derived for loss {loss_fn!r}; try max_lr=... or one of "
-            f"{', '.join(f'nn.{kind.__name__}()' for kind in LOSS_NAMES)}."
-        )
-    outputs = batches.outputs if name == "mse" else 1
-    return outputs * max_learning_rate(inputs.flatten(1), loss=name, bias=True)
+
+def _metrics(evaluate: Mapping[str, Metric] | None) -> dict[str, Metric]:
+    metrics = dict(evaluate or {})
+    for name, metric in metrics.items():
+        if not callable(metric):
+            raise TypeError(
+                f"evaluate[{name!r}] must be a function of the model, got {type(metric).__name__}."
+            )
+    return metrics
+
+
+def _stand_in(optimizer: Optimizer) -> Optimizer:
+    """An optimizer with the same rates and nothing to train, to try settings on."""
+    weights = [torch.zeros((), requires_grad=True) for _ in optimizer.param_groups]
+    pairs = zip(weights, optimizer.param_groups, strict=True)
+    return SGD([{"params": [w], "lr": float(group["lr"])} for w, group in pairs], lr=1.0)
 
 
 def _seed_everything(seed: int) -> None:

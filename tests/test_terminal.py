@@ -1,0 +1,123 @@
+"""Terminals that lack letters, or stop listening; slips of the keyboard."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import exptest
+from exptest import cli
+from exptest.terminal import CLOSED_PIPE, spell
+
+
+@pytest.fixture
+def curve(tmp_path: Path) -> list[str]:
+    """Arguments of a replay that prints several decisions."""
+    path = tmp_path / "curve.csv"
+    losses = 0.5 + 0.9 ** np.arange(400) + 0.01 * np.sin(np.arange(400.0))
+    np.savetxt(path, losses, header="loss", comments="")
+    return ["replay", str(path), "--max-lr", "0.2", "--out", str(tmp_path)]
+
+
+def run(arguments: Sequence[str], **how: Any) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "exptest.cli", *arguments]
+    return subprocess.run(command, **{"capture_output": True, "check": False} | how)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_every_terminal_shows_the_decisions(curve: list[str], encoding: str) -> None:
+    done = run(curve, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, b"")
+    printed = done.stdout.decode(encoding)
+    assert ("η" if encoding == "utf-8" else "keep eta = 0.2,") in printed
+    assert "?" not in printed
+
+
+def test_an_error_is_shown_by_every_terminal() -> None:
+    command = ["replay", "λ→η.csv", "--max-lr", "1"]
+    done = run(command, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"})
+    assert done.returncode == 2
+    assert b"lamda->eta.csv" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], None, ["replay", "--help"]])
+def test_a_reader_that_has_left_ends_the_command_quietly(
+    arguments: list[str] | None, curve: list[str]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    streams = {"stdout": writing, "stderr": subprocess.PIPE, "capture_output": False}
+    done = run(arguments or curve, env=environment, **streams)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (CLOSED_PIPE, b"")
+
+
+def test_each_decision_is_printed_once(curve: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(curve) == 0
+    record = exptest.replay(curve[1], 0.2)
+    printed = capsys.readouterr().out
+    assert len(record.decisions) > 2
+    for decision in record.decisions:
+        assert len(re.findall(rf"\b{decision.step}\b", printed)) == 1
+
+
+def test_demo_prints_each_decision_once_and_the_unit_of_its_metric(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert cli.main(["demo", "--epochs", "3", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("step 89") == 1
+    assert re.search(r"^  test accuracy 9\d\.\d+ %$", printed, re.MULTILINE)
+
+
+def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"exptest {exptest.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rplay"], "no command 'rplay'; did you mean 'replay'? There are demo,"),
+        (["Demo"], "did you mean 'demo'?"),
+        (["xyz", "--help"], "no command 'xyz'; there are demo, lab, replay, reproduce, bench"),
+        (
+            ["demo", "--epochs", "many"],
+            "exptest demo: argument --epochs: invalid int value: 'many'",
+        ),
+        (["replay", "x.csv"], "the following arguments are required: --max-lr"),
+        (
+            ["bench", "overhead", "--steps"],
+            "exptest bench overhead: argument --steps: expected one",
+        ),
+        (["--loud"], "unrecognized arguments: --loud"),
+    ],
+)
+def test_a_slip_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_what_is_spelled_is_ascii_and_what_is_ascii_stays() -> None:
+    letters = "".join(map(chr, range(128)))
+    assert spell(letters) == letters
+    assert spell("αβγδεζηθλµπρσΣΔ→≥½…‖é∞²") == (
+        "alphabetagammadeltaepsilonzetaetathetalamdamupirhosigmaSigmaDelta->>=1/2...||einf2"
+    )
+    every = "".join(map(chr, range(0x2FFF)))
+    assert spell(every).isascii()
