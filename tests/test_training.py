@@ -73,6 +73,7 @@ def test_a_data_loader_of_another_kind_is_named() -> None:
         run(model(), DataLoader(TensorDataset(X)), max_lr=0.1)
 
 
+@pytest.mark.filterwarnings("ignore:nothing will be decided")
 def test_epochs_count_passes_over_the_data() -> None:
     history = run(model(), batch_size=40, steps=None, epochs=4)
     assert len(history.losses) == 12
@@ -108,6 +109,27 @@ def test_metrics_are_measured_in_evaluation_mode_without_changing_training() -> 
     assert history.final("one") == 1.0
     with pytest.raises(KeyError, match=r"no metric 'two', evaluated were \['one'\]"):
         history.final("two")
+
+
+def test_too_few_steps_for_a_window_are_named_before_training() -> None:
+    seen: list[int] = []
+    with pytest.warns(
+        UserWarning, match=r"holds \d+ losses, training has 5 steps"
+    ):
+        history = run(model(), steps=5, callback=lambda step: seen.append(step.index))
+    assert f"the first window holds {history.record.window} losses" in str(history)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_a_negative_first_loss_is_refused_before_anything_moves() -> None:
+    net = model()
+    before = [p.clone() for p in net.parameters()]
+    below = {"loss_fn": lambda o, y: nn.functional.mse_loss(o, y) - 50.0, "max_lr": 0.01}
+    with pytest.raises(ValueError, match="below loss_floor = 0"):
+        fit(net, (X, Y), steps=5, progress=False, **below)
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    settings = below | {"loss_floor": -50.0, "steps": 500, "progress": False}
+    assert fit(net, (X, Y), **settings).decisions
 
 
 def test_an_interrupt_returns_what_was_done() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
@@ -21,7 +20,7 @@ from exptest.training.batches import Batches
 from exptest.training.history import History
 from exptest.training.start import default_max_lr
 from exptest.training.triple import check_parts, check_triple
-from exptest.training.undisturbed import RandomState, undisturbed
+from exptest.training.undisturbed import RandomState, seed_everything, undisturbed
 
 Metric = Callable[[nn.Module], float]
 
@@ -74,6 +73,7 @@ class Training:
         )
         self.model, self.loss_fn = model, loss_fn
         self.optimizer = optimizer if optimizer is not None else SGD(model.parameters(), lr=1.0)
+        self.first_window: int | None = None
         self._stream, random_state = self._first_batch(seed, where)
         if lr is not None:
             start = _checks.positive("lr", lr, 0.1)
@@ -83,7 +83,9 @@ class Training:
             start = default_max_lr(self.batches, loss_fn, settings.get("method", "calibrated"))
         if lr is None:
             settings.setdefault("path_correction", not self.batches.full)
-            ExpTest(_stand_in(self.optimizer), max_lr=start, **settings)
+            trial = ExpTest(_stand_in(self.optimizer), max_lr=start, **settings).tuner
+            trial.observe(self._first_loss)
+            self.first_window = trial.window
 
         model.to(where)
         random_state.restore()
@@ -107,11 +109,11 @@ class Training:
         """
         before = RandomState(where, self.batches.generators)
         with undisturbed(self.model, self.loss_fn, state=before):
-            _seed_everything(seed)
+            seed_everything(seed)
             stream = iter(self.batches)
             batch = next(stream)
             drawn = RandomState(where, self.batches.generators)
-            check_triple(
+            self._first_loss = check_triple(
                 self.model,
                 self.loss_fn,
                 batch,
@@ -213,6 +215,9 @@ def fit(
         device: where to train; default where the model is.
         **settings: as for `exptest.ExpTest` (alpha, beta, method, restart, ...).
 
+    Warns:
+        UserWarning: before training, that not even the first window will be full.
+
     Returns:
         The history. KeyboardInterrupt ends training and returns what was done so far.
 
@@ -233,6 +238,7 @@ def fit(
     length = _checks.at_least("steps or epochs", epochs if steps is None else steps, 1, 10)
     training = Training(model, data, loss_fn=loss_fn, **settings)
     total = length if epochs is None else length * training.batches.per_epoch
+    _announce(training.first_window, total)
     interrupted = False
     with tqdm(total=total, disable=not progress, unit="step", mininterval=0.25) as bar:
         try:
@@ -252,6 +258,17 @@ def fit(
 def _driven(training: Training, total: int) -> Iterator[Step]:
     for _ in range(total):
         yield training.step()
+
+
+def _announce(window: int | None, total: int) -> None:
+    """Say before training that nothing will be decided."""
+    if window is not None and window > total:
+        warnings.warn(
+            f"nothing will be decided: the first window holds {window} losses, training has "
+            f"{total} steps; train longer, raise max_lr, or raise loss_floor if the loss has a "
+            "constant part.",
+            stacklevel=3,
+        )
 
 
 def _usable(device: torch.device | str) -> torch.device:
@@ -279,9 +296,3 @@ def _stand_in(optimizer: Optimizer) -> Optimizer:
     weights = [torch.zeros((), requires_grad=True) for _ in optimizer.param_groups]
     pairs = zip(weights, optimizer.param_groups, strict=True)
     return SGD([{"params": [w], "lr": float(group["lr"])} for w, group in pairs], lr=1.0)
-
-
-def _seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - users' own code may draw from it
-    torch.manual_seed(seed)

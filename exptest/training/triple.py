@@ -85,7 +85,7 @@ def check_triple(
     all_targets: Tensor | None = None,
     optimizer: Optimizer,
     device: torch.device,
-) -> None:
+) -> float:
     """Make one forward and backward pass in training mode and raise where it goes wrong.
 
     Weights, buffers, gradients, modes and random numbers change: call it inside `undisturbed`.
@@ -97,6 +97,9 @@ def check_triple(
         all_targets: those of every batch, if they are held as a tensor.
         optimizer: the loss must depend on one of its parameters.
         device: where training will happen.
+
+    Returns:
+        The loss of that batch, loss units.
 
     Raises:
         ValueError, TypeError: what does not fit, what arrived, what to try.
@@ -119,6 +122,7 @@ def check_triple(
         except RuntimeError as error:
             raise _refusal(loss_fn, outputs, targets, error) from error
     _check_gradients(model, tried, optimizer)
+    return float(loss.detach())
 
 
 def _outputs(model: nn.Module, inputs: Any) -> Any:

@@ -88,3 +88,10 @@ def undisturbed(*modules: Any, state: RandomState) -> Iterator[None]:
         for module, mode in zip(every, modes, strict=True):
             module.training = mode
         state.restore()
+
+
+def seed_everything(seed: int) -> None:
+    """Seed torch, numpy and random."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - users' own code may draw from it
+    torch.manual_seed(seed)
