@@ -17,7 +17,7 @@ from exptest.recorded.text import source
 from exptest.recorded.words import listed, plural, quoted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Log:
     """The losses of a log; ``print`` it to read where they come from.
 
@@ -78,7 +78,8 @@ class Log:
         """Say how many steps lie between two losses."""
         counter = f"Its column {quoted(self.step_column or '')}"
         if every > 1:
-            yield f"Each loss stands for {every:,} steps: windows count losses, η is per step."
+            yield f"Each loss stands for {every:,} steps:"
+            yield "steps and windows below count losses, η is per step."
         if self.every not in (1, every):
             yield f"{counter} rises by {self.every:,} from loss to loss."
         if every > 1:
@@ -94,7 +95,7 @@ class Log:
             yield f"{counter} goes back {plural(back, 'time')}: are these several runs?"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LogFile:
     """A log whose columns are known.
 
@@ -138,9 +139,12 @@ class LogFile:
         if len(self.candidates) == 1:
             return self.candidates[0].name
         found = listed([column.name for column in self.candidates])
+        way = "try column=... (--column on the command line, the list in ReplayLab)"
+        if not self.candidates:
+            way = f"its columns are {listed(self.table.names)}"
         raise ValueError(
             f"{self.table.title} needs one numeric column or one named 'loss', found {found}; "
-            "try naming it with column=... (--column on the command line)."
+            f"{way}."
         )
 
 

@@ -101,9 +101,9 @@ class Source:
                 "JSON (a program that wrote it can)."
             )
         errors = "exptest.latin-1" if encoding == "utf-8-sig" else "strict"
-        return io.TextIOWrapper(raw, encoding, errors)  # type: ignore[type-var]
+        return io.TextIOWrapper(raw, encoding, errors)
 
-    def _bytes(self) -> io.BufferedIOBase:
+    def _bytes(self) -> io.BytesIO | io.BufferedReader:
         if isinstance(self.content, bytes):
             return io.BytesIO(self.content)
         if not os.path.exists(self.content):
