@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from exptest.recorded.table import Table, distinct, in_chunks, is_number
+from exptest.recorded.table import Table, distinct, in_chunks, is_number, is_word
 from exptest.recorded.text import LONGEST_LINE, Source
 from exptest.recorded.words import plural
 
@@ -27,11 +27,11 @@ def read_delimited(source: Source) -> Table:
         ValueError: it is no table; the message names the file.
     """
     comment, _ = source.opening(LONGEST_LINE)
-    separator = _separator(list(islice(source.lines(), SAMPLE)))
+    sample = list(islice(source.lines(), SAMPLE))
+    separator = _separator(sample)
     comma = separator != ","
-    first = next(_rows(source.name, source.lines(), separator))
-    header = not all(is_number(cell, comma) for cell in first if cell.strip())
-    names = first
+    names = first = next(_rows(source.name, source.lines(), separator))
+    header = _names_columns(first, _split(sample[1:], separator), comma)
     if not header:
         above = _split([comment], separator)[0] if comment else []
         named = len(above) == len(first) and not any(map(is_number, above))
@@ -55,6 +55,20 @@ def read_delimited(source: Source) -> Table:
 
     columns = distinct(names)
     return Table(title, kind, columns, chunks, comma)
+
+
+def _names_columns(first: list[str], rows: list[list[str]], comma: bool) -> bool:
+    """Whether the first row is a header: words only, words above numbers, or pandas' 0, 1, …"""
+    cells = [cell.strip() for cell in first]
+    below = [cell.strip() for row in rows for cell in row]
+    if cells == ["", *map(str, range(len(cells) - 1))]:
+        return len(cells) > 1
+    if cells == [*map(str, range(len(cells)))]:
+        return bool(below) and not any(map(str.isdecimal, below))
+    words = {place for place, cell in enumerate(cells) if is_word(cell, comma)}
+    if not any(is_number(cell, comma) for cell in cells):
+        return bool(words)
+    return any(is_number(row[place], comma) for row in rows for place in words if place < len(row))
 
 
 def _fitted(row: list[str], number: int, width: int, title: str) -> list[str]:

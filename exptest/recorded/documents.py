@@ -38,7 +38,11 @@ def _of_lines(source: Source) -> Table:
 
     def records() -> Iterator[dict[str, Any]]:
         for row, line in enumerate(source.lines(), 1):
-            yield _record(_decode(line, f"row {row} of {title}"))
+            try:
+                value = DECODER.decode(line)
+            except (ValueError, RecursionError):
+                value = _decode(line, f"row {row} of {title}")  # says what is wrong
+            yield _record(value)
 
     return _of_records(records, title, "JSON lines")
 
@@ -49,21 +53,38 @@ def _of_document(value: Any, name: str) -> Table:
     if isinstance(value, dict) and isinstance(value.get("log_history"), list):
         kind = "trainer_state.json of Hugging Face"
         value = [entry for entry in value["log_history"] if not _closes_the_run(entry)]
-    title = f"{name} ({kind})"
-    if isinstance(value, dict):
-        columns = {key: _column(cells) for key, cells in value.items()}
-        if any(columns.values()):
-            return _of_columns(columns, title, kind)
-        value = [value]
-    if not isinstance(value, list):
-        raise ValueError(f"{title} is not a table; try one record per line, or a list of losses.")
-    if value and all(isinstance(row, list) and len(row) == 3 for row in value):
-        kind, rows = (
-            "JSON of TensorBoard",
-            [dict(zip(TENSORBOARD, row, strict=True)) for row in value],
-        )
-        return _of_records(lambda: rows, f"{name} ({kind})", kind)
-    return _of_records(lambda: map(_record, value), title, kind)
+    elif isinstance(value, dict):
+        value = _only_table(value)
+        if columns := _columns(value):
+            return _of_columns(columns, f"{name} ({kind})", kind)
+    elif value and all(isinstance(row, list) and len(row) == 3 for row in value):
+        kind = "JSON of TensorBoard"
+        value = [dict(zip(TENSORBOARD, row, strict=True)) for row in value]
+    records = value if isinstance(value, list) else [value]
+    return _of_records(lambda: map(_record, records), f"{name} ({kind})", kind)
+
+
+def _only_table(value: dict[str, Any]) -> Any:
+    """Return what holds the rows: the document, or the only list of records or dict of columns."""
+    if _columns(value):
+        return value
+    tables = [part for part in value.values() if _columns(part) or _is_records(part)]
+    return tables[0] if len(tables) == 1 else value
+
+
+def _is_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _columns(value: Any) -> dict[str, list[Any]]:
+    """Return the columns in a dict: lists of cells, or what pandas writes, {"0": …, "1": …}."""
+    columns = {}
+    for name, cells in value.items() if isinstance(value, dict) else ():
+        if isinstance(cells, dict) and all(map(str.isdecimal, cells)):
+            cells = list(cells.values())
+        if isinstance(cells, list) and cells and not any(isinstance(c, list | dict) for c in cells):
+            columns[name] = cells
+    return columns
 
 
 def _of_records(records: Callable[[], Iterable[dict[str, Any]]], title: str, kind: str) -> Table:
@@ -81,14 +102,7 @@ def _of_columns(columns: dict[str, list[Any]], title: str, kind: str) -> Table:
         for chunk in in_chunks(zip_longest(*(columns[name] for name in wanted))):
             yield [[_cell(value) for value in column] for column in zip(*chunk, strict=True)]
 
-    return Table(title, kind, tuple(name for name in columns if columns[name]), chunks)
-
-
-def _column(cells: Any) -> list[Any]:
-    """Return the cells of a column: a list, or what pandas writes, {"0": …, "1": …}."""
-    if isinstance(cells, dict):
-        cells = list(cells.values())
-    return cells if isinstance(cells, list) else []
+    return Table(title, kind, tuple(columns), chunks)
 
 
 def _record(value: Any) -> dict[str, Any]:

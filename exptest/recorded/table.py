@@ -133,10 +133,16 @@ def _all_numbers(cells: Sequence[Cell]) -> list[float] | None:
 
 def is_number(cell: Cell, decimal_comma: bool = False) -> bool:
     """Whether there is a number in a cell."""
+    return not is_word(cell, decimal_comma) and number(cell, decimal_comma) is not None
+
+
+def is_word(cell: Cell, decimal_comma: bool = False) -> bool:
+    """Whether a cell is neither blank nor a number."""
     try:
-        return number(cell, decimal_comma) is not None
+        number(cell, decimal_comma)
     except ValueError:
-        return False
+        return True
+    return False
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:

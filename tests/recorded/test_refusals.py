@@ -58,6 +58,8 @@ def test_a_row_longer_than_the_header_is_named() -> None:
         (b'{"loss": [[1]]}', "holds 'list' in its row 1"),
         (b"[]", "found none"),
         (b"{}", "found none"),
+        (b'{"params": {"epochs": 2}, "a": {"b": 3}}', "found none"),
+        (b'{"train": [{"loss": 3}], "more": [{"loss": 2}]}', "found none"),
         (b"[INFO] loss 3\n", "is no valid JSON"),
         (b"__import__('os').abort()\n", "found none"),
     ],
