@@ -12,7 +12,6 @@ from exptest.recorded.table import Cell, Table, is_number, number
 PREVIEW = 3
 
 TRAINING = frozenset({"train", "training", "trn"})
-HELD_OUT = frozenset({"val", "valid", "validation", "eval", "evaluation", "test", "dev", "holdout"})
 STEPS = frozenset({"step", "steps", "iter", "iters", "iteration", "iterations"})
 EPOCHS = frozenset({"epoch", "epochs"})
 # What a step counter's name may say besides.
@@ -22,7 +21,8 @@ POSITIONS = frozenset({
     *STEPS, *EPOCHS, "batch", "batches", "it", "idx", "index", "unnamed", "time", "timestamp",
     "runtime", "relative", "elapsed", "seconds", "duration", "lr", "rate",
 })  # fmt: skip
-# What a training loss's name may say besides; first the finest, one loss per step.
+# What a training loss's name may say besides, and nothing else ("val", "test", "eval"); first
+# the finest, one loss per step.
 NAMES: tuple[frozenset[str], ...] = (
     STEPS | {"batch", "per"},
     frozenset(),
@@ -60,7 +60,7 @@ class Column:
         [0, 1, None]
         """
         words = _words(self.name)
-        if not words & {"loss", "losses"} or words & HELD_OUT:
+        if not words & {"loss", "losses"}:
             return None
         rest = words - {"loss", "losses"} - TRAINING
         fits = (bool(rest) == bool(allowed) and rest <= allowed for allowed in NAMES)

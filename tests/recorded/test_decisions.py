@@ -114,11 +114,13 @@ def test_a_csv_that_holds_no_curve_is_named(
 @pytest.mark.parametrize("every", [2, 10])
 @pytest.mark.parametrize("method", ["calibrated", "paper"])
 def test_every_kth_loss_is_judged_in_gradient_flow_time(every: int, method: str) -> None:
-    record = replay(CURVE, 0.05 / every, every=every, method=method, min_lr=1e-3 / every)
-    whole = replay(CURVE, 0.05, method=method, min_lr=1e-3)
+    losses = CURVE + [0.5, 0.6] * 100
+    record = replay(losses, 0.05 / every, every=every, method=method, min_lr=0.02 / every)
+    whole = replay(losses, 0.05, method=method, min_lr=0.02)
+    assert whole.lr == 0.02
     assert record.lr == pytest.approx(whole.lr / every)
     assert record.lrs == pytest.approx(whole.lrs / every)
-    assert record.losses.tolist() == CURVE
+    assert record.losses.tolist() == losses
     assert len(record.decisions) == len(whole.decisions) >= 2
     for mine, theirs in zip(record.decisions, whole.decisions, strict=True):
         assert (mine.step, mine.window, mine.pvalue) == (theirs.step, theirs.window, theirs.pvalue)
