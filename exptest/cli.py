@@ -117,11 +117,15 @@ def _replay_arguments(commands: argparse._SubParsersAction, name: str) -> None:
     command = commands.add_parser(
         name,
         help="the decisions on any recorded loss curve",
-        description="Replay a CSV column of losses, one per training step, through the tuner.",
+        description="Replay the losses in a log, one per training step, through the tuner: CSV or "
+        "other text tables, JSON, JSON lines; of Lightning, Keras, TensorBoard, W&B, Hugging Face.",
     )
-    command.add_argument("file", help="CSV with a header; one row per step")
+    command.add_argument("file", help="the log; one loss per step, or see --every")
     command.add_argument("--max-lr", type=float, required=True, help="where the rate starts")
     command.add_argument("--column", help="name of the loss column (needed if there are several)")
+    command.add_argument(
+        "--every", type=int, default=1, metavar="K", help="steps that each loss stands for (1)"
+    )
     command.add_argument("--alpha", type=float, default=0.05, help="level of the tests (0.05)")
     command.add_argument("--beta", type=float, default=0.33, help="factor of a rejection (0.33)")
     command.add_argument(
@@ -198,18 +202,17 @@ def _lab(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from exptest.recorded import replay
+    from exptest.recorded import read_log, replay
 
     out = _ready(arguments)
-    record = replay(
-        arguments.file,
-        arguments.max_lr,
-        column=arguments.column,
-        path_ratio=arguments.path_ratio,
-        alpha=arguments.alpha,
-        beta=arguments.beta,
-        method=arguments.method,
-    )
+    settings = {
+        name: getattr(arguments, name)
+        for name in ("max_lr", "every", "path_ratio", "alpha", "beta", "method")
+    }
+    replay([1.0], **settings)  # settings are judged before a long file is read
+    log = read_log(arguments.file, column=arguments.column)
+    print(f"{log.summary(every=arguments.every)}\n")
+    record = replay(log.losses, **settings)
     print(record.summary())
     _save_run(record, out / f"{Path(arguments.file).stem}.png")
     return 0

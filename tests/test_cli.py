@@ -32,11 +32,24 @@ def test_replay_prints_every_decision(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (tmp_path / "curve.png").exists()
 
 
+def test_replay_says_what_it_read(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    log = tmp_path / "log.csv"
+    rows = [f"{50 * row};{0.5 + 0.9**row:.6f};\n".replace(".", ",") for row in range(200)]
+    log.write_text("".join(["step;train_loss;val_loss\n", *rows, "9950;;0,6\n"]))
+    command = ["replay", str(log), "--max-lr", "0.001", "--every", "50", "--out", str(tmp_path)]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "200 losses from column 'train_loss' of" in printed
+    assert "1 row without a loss left out. Each loss stands for 50 steps" in printed
+    assert "keep η = 0.001" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["replay", "nowhere.csv", "--max-lr", "0.1"], "no file 'nowhere.csv'"),
         (["replay", __file__, "--max-lr", "-1"], "max_lr must be positive"),
+        (["replay", __file__, "--max-lr", "1", "--every", "0"], "every must be a whole number"),
         (["lab", "99"], "no notebook matches '99'"),
         (["reproduce", "mnist", "--data", "nowhere"], "no mnist.npz at the path given"),
         (["reproduce", "mnist", "--trials", "0"], "--trials must be a whole number"),

@@ -36,6 +36,7 @@ def test_a_config_is_a_run(tmp_path: Path) -> None:
     assert np.array_equal(first.losses, second.losses)
 
 
+@pytest.mark.filterwarnings("ignore:nothing will be decided")
 def test_reproduce_runs_every_method_of_the_paper(tmp_path: Path) -> None:
     tiny_mnist(tmp_path)
     rows = reproduce.reproduce_mnist(trials=2, path=tmp_path, batch_sizes=(8,), peers=True)

@@ -113,9 +113,7 @@ def test_metrics_are_measured_in_evaluation_mode_without_changing_training() -> 
 
 def test_too_few_steps_for_a_window_are_named_before_training() -> None:
     seen: list[int] = []
-    with pytest.warns(
-        UserWarning, match=r"holds \d+ losses, training has 5 steps"
-    ):
+    with pytest.warns(UserWarning, match=r"holds \d+ losses, training has 5 steps"):
         history = run(model(), steps=5, callback=lambda step: seen.append(step.index))
     assert f"the first window holds {history.record.window} losses" in str(history)
     assert seen == [0, 1, 2, 3, 4]

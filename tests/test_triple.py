@@ -254,7 +254,7 @@ def test_layers_without_an_optimizer_are_said_and_trained_around() -> None:
     net[:4].requires_grad_(False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(net, (X, Y), loss_fn=MSE, optimizer=head, steps=2, max_lr=0.1, progress=False)
+        fit(net, (X, Y), loss_fn=MSE, optimizer=head, steps=40, max_lr=0.1, progress=False)
     unused = torch.optim.SGD([*net[0].requires_grad_().parameters()], lr=1.0)
     cut = nn.Sequential(net[0], Returns(lambda f: f)).requires_grad_()
     cut[0].forward = lambda x: x

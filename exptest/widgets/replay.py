@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from pathlib import Path
+from os import PathLike
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
@@ -14,20 +13,20 @@ from jaxtyping import Float
 
 from exptest.plots.tuner import plot_decision, plot_learning_rate, plot_signal
 from exptest.record import Record
-from exptest.recorded import read_losses, replay
+from exptest.recorded import Log, LogFile, open_log, read_log, read_losses, replay
 from exptest.widgets import controls
 from exptest.widgets.controls import choice, counter, log_slider, slider
 from exptest.widgets.explorer import Explorer
-from exptest.widgets.wording import complaint, plain
+from exptest.widgets.wording import complaint, plain, told
 
 
 class ReplayLab(Explorer):
     """Upload or paste a loss curve and step through the decisions.
 
     Args:
-        losses: list, array, Series, tensor or CSV path, as for `exptest.replay`; an example if
-            None.
-        column: the CSV's column of losses, if it has several.
+        losses: list, array, Series, tensor or the path of a log, as for `exptest.replay`; an
+            example if None.
+        column: the log's column of losses, if several could be meant.
 
     Raises:
         ValueError, TypeError, FileNotFoundError: as `exptest.replay`.
@@ -50,17 +49,22 @@ class ReplayLab(Explorer):
     beta = slider(0.33, 0.05, 0.95, "factor β")
     method = choice("calibrated", ("calibrated", "paper"), "method")
     path_ratio = slider(1.0, 1.0, 20.0, "path ratio ρ", step=0.1)
+    every = counter(1, 1, 1000, "steps per loss")
     shown = counter(1, 1, 100_000, "decision")
 
     losses = traitlets.Instance(np.ndarray)
 
     def __init__(self, losses: Any = None, *, column: str | None = None, **state: Any) -> None:
-        curve = example() if losses is None else read_losses(losses, column=column)
-        self.set_trait("losses", curve)
+        is_path = isinstance(losses, str | PathLike)
+        self._log: Log | None = read_log(losses, column=column) if is_path else None
+        taken = losses if self._log is None else self._log.losses
+        self.set_trait("losses", example() if taken is None else read_losses(taken))
         self._replayed: tuple[tuple[Any, ...], Record] | None = None
-        self._file: tuple[str, bytes] | None = None
+        self._file: LogFile | None = None
         super().__init__(**state)
         self.observe(lambda _: self._taken(), "losses")
+        self.observe(lambda _: self._describe(), "every")
+        self._describe()
 
     def step(self, by: int = 1) -> None:
         """Show the next decision, or one further back."""
@@ -69,7 +73,7 @@ class ReplayLab(Explorer):
 
     def compute(self) -> Record:
         """Run the tuner over the curve, unless it has just done that."""
-        settings = {name: getattr(self, name) for name in ("alpha", "beta", "method")}
+        settings = {name: getattr(self, name) for name in ("alpha", "beta", "method", "every")}
         known = (id(self.losses), self.max_lr, self.path_ratio, *settings.values())
         if self._replayed is None or self._replayed[0] != known:
             ratio = self.path_ratio if self.path_ratio > 1 else None
@@ -131,44 +135,54 @@ class ReplayLab(Explorer):
     def upload(
         self, content: bytes, *, name: str = "uploaded.csv", column: str | None = None
     ) -> None:
-        """Take the losses in the CSV file ``content``."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / Path(name).name
-            file.write_bytes(content)
-            try:
-                self.losses = read_losses(file, column=column)
-            except ValueError as error:
-                words = str(error).replace(str(file), name)
-                here = "in the field beside it"
-                words = words.replace("with column=... (--column on the command line)", here)
-                raise ValueError(words) from error
+        """Take the losses in a log, and offer its other columns.
+
+        Raises:
+            ValueError: as `exptest.recorded.read_log`.
+        """
+        self._file = file = open_log(content, name=name)
+        offered = [
+            (found.preview, found.name)
+            for found in file.columns
+            if found.eligible or found in file.candidates or found.name == column
+        ]
+        self.column.options = [("which column holds the losses?", None), *offered]
+        self.column.layout.display = None if len(offered) > 1 else "none"
+        self._take(column)
+
+    def _take(self, column: str | None) -> None:
+        if self._file is not None:
+            self._log = self._file.read(column)
+            self.column.unobserve(self._chosen, "value")
+            self.column.value = self._log.column
+            self.column.observe(self._chosen, "value")
+            self.losses = self._log.losses
 
     def _children(self) -> list[widgets.Widget]:
         self.uploader = widgets.FileUpload(
-            accept=".csv,.txt", description="Upload CSV", tooltip="replay a file of losses"
+            accept=".csv,.tsv,.txt,.log,.dat,.json,.jsonl",
+            description="Upload log",
+            tooltip="replay a file of losses",
         )
-        self.column = widgets.Text(
-            placeholder="column, if there are several", continuous_update=False,
-            layout=widgets.Layout(width="200px"),
-        )  # fmt: skip
+        self.column = widgets.Dropdown(layout=widgets.Layout(width="240px", display="none"))
         self.pasted = widgets.Textarea(
             placeholder="or paste losses: 2.30, 1.87, 1.52, …",
             layout=widgets.Layout(width="320px", height="32px"),
         )
-        for box, label in ((self.column, "column of the file"), (self.pasted, "losses to paste")):
-            box.tooltip = label
-        self.complaint = widgets.HTML()
+        self.column.tooltip, self.pasted.tooltip = "column of the file", "losses to paste"
+        self.complaint, self.note = widgets.HTML(), widgets.HTML()
         take = controls.button("Use pasted", "check", "replay the pasted losses")
         back = controls.button("Previous", "step-backward", "the decision before")
         on = controls.button("Next", "step-forward", "the next decision", style="primary")
         self.uploader.observe(self._uploaded, "value")
-        self.column.observe(lambda _: self._guarded(self._take_file), "value")
+        self.column.observe(self._chosen, "value")
         take.on_click(lambda _: self._guarded(lambda: self.paste(self.pasted.value)))
         back.on_click(lambda _: self.step(-1))
         on.on_click(lambda _: self.step())
         return [
             controls.row(self.uploader, self.column, self.pasted, take),
             self.complaint,
+            self.note,
             controls.row(*self.controls.values()),
             controls.row(back, on, self._keep),
             self.canvas.image,
@@ -178,17 +192,24 @@ class ReplayLab(Explorer):
     def _uploaded(self, change: dict[str, Any]) -> None:
         if change["new"]:
             file = change["new"][0]
-            self._file = file["name"], bytes(file["content"])
-            self._guarded(self._take_file)
+            self._guarded(lambda: self.upload(bytes(file["content"]), name=file["name"]))
 
-    def _take_file(self) -> None:
-        if self._file is not None:
-            name, content = self._file
-            self.upload(content, name=name, column=self.column.value.strip() or None)
+    def _chosen(self, change: dict[str, Any]) -> None:
+        if change["new"] is not None:
+            self._guarded(lambda: self._take(change["new"]))
 
     def _taken(self) -> None:
         self.complaint.value = ""
+        self._describe()
         self.refresh()
+
+    def _describe(self) -> None:
+        """Say where the losses come from, if from a log."""
+        log = self._log
+        if log is None or log.losses is not self.losses:
+            self.note.value = ""
+        else:
+            self.note.value = told(log.summary(every=self.every), size="100%")
 
     def _guarded(self, act: Any) -> None:
         """Say what is wrong with a curve, until one is taken; the one before stays."""

@@ -41,11 +41,11 @@ def complaint(error: BaseException) -> str:
     return f"<p role='alert' style='color:#B00020;margin:0'>{text}</p>"
 
 
-def told(sentence: str) -> str:
+def told(sentence: str, size: str = "115%") -> str:
     """Return a sentence as HTML that screen readers announce.
 
     >>> told("p < α").startswith("<p role='status'")
     True
     """
     text = html.escape(sentence, quote=False)
-    return f"<p role='status' style='font-size:115%;margin:0'>{text}</p>"
+    return f"<p role='status' style='font-size:{size};margin:0'>{text}</p>"

@@ -66,6 +66,8 @@ def test_the_next_decision_and_curves_that_one_brings(opened: Opened, tmp_path: 
     lab.page.get_by_text("decay exponentially").first.wait_for()
     upload(lab, tmp_path / "two.csv", "a,b\n1,2\n2,3\n")
     lab.page.get_by_role("alert").wait_for()
+    lab.page.locator("select:visible:has-text('which column')").select_option("b: 2, 3, …")
+    lab.page.get_by_text("2 losses from column 'b'").wait_for()
     upload(lab, tmp_path / "flat.csv", "loss\n" + "1.0\n" * 60)
     lab.page.get_by_text("show no exponential decay").first.wait_for()
 
@@ -73,7 +75,7 @@ def test_the_next_decision_and_curves_that_one_brings(opened: Opened, tmp_path: 
 def upload(lab: Lab, file: Path, text: str) -> None:
     file.write_text(text)
     with lab.page.expect_file_chooser() as chooser:
-        lab.press("Upload CSV")
+        lab.press("Upload log")
     chooser.value.set_files(str(file))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,12 +82,13 @@ def test_a_bad_paste_is_named_and_the_curve_stays(
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "is not a CSV table"),
+        ("", "is empty"),
         ("loss\n", "is empty"),
         ("word\nspam\neggs\n", "found none"),
         ("a,b\n1,2\n3,4\n", "found &#x27;a&#x27;, &#x27;b&#x27;"),
-        ('a\n"1\n2,3\n', "is not a CSV table"),
-        (b"\xff\xfe\x00\x80", "is not a CSV table"),
+        ('a\n"1\n2,3\n', "is not a table"),
+        (b"\xff\xfe\x00\xd8", "begins as UTF-16 text, but is none"),
+        (b"\x89PNG\0", "no text but a binary file"),
         ("loss\n1\ntwo\n", "column"),
     ],
 )
@@ -111,11 +113,57 @@ def test_a_complaint_outlives_a_picture_on_its_way(lab: ReplayLab) -> None:
     assert lab.complaint.value == ""
 
 
-def test_of_several_columns_one_is_named_after_the_upload(lab: ReplayLab) -> None:
-    bring(lab, "a,b\n" + "".join(f"{loss},{2 * loss}\n" for loss in DECAY))
-    assert "naming it in the field beside it" in lab.complaint.value
+def test_of_several_columns_one_is_chosen_from_a_list_with_their_first_values(
+    lab: ReplayLab,
+) -> None:
+    assert lab.column.layout.display == "none"
+    bring(lab, "a,b,step\n" + "".join(f"{loss},{2 * loss},0\n" for loss in DECAY))
+    assert "found &#x27;a&#x27;, &#x27;b&#x27;" in lab.complaint.value
+    assert lab.column.layout.display is None
+    assert lab.column.options[1:] == (("a: 1, 0.9, 0.81, …", "a"), ("b: 2, 1.8, 1.62, …", "b"))
     lab.column.value = "b"
     assert lab.losses == pytest.approx([2 * loss for loss in DECAY])
+    assert lab.complaint.value == ""
+    lab.column.value = "a"
+    assert lab.losses == pytest.approx(DECAY)
+
+
+def test_the_only_plausible_column_is_taken_and_others_can_be(lab: ReplayLab) -> None:
+    bring(lab, "train_loss,val_loss\n3,9\n2,\n")
+    assert (lab.column.value, lab.losses.tolist()) == ("train_loss", [3, 2])
+    lab.column.value = "val_loss"
+    assert lab.losses.tolist() == [9]
+    bring(lab, "loss\n5\n")
+    assert (lab.column.value, lab.column.layout.display) == ("loss", "none")
+
+
+def test_the_panel_says_what_was_left_out_of_a_file(lab: ReplayLab) -> None:
+    assert lab.note.value == ""
+    bring(lab, '{"step": 0, "loss": 3}\n{"step": 5}\n{"step": 10, "loss": 2}\n')
+    assert "1 row without a loss left out." in lab.note.value
+    assert "try every=10" in lab.note.value
+    lab.every = 10
+    assert "Each loss stands for 10 steps" in lab.note.value
+    lab.paste("3, 2, 1")
+    assert lab.note.value == ""
+
+
+def test_a_path_is_read_as_an_upload_is(tmp_path: Path) -> None:
+    path = tmp_path / "run.csv"
+    path.write_text("loss,b\n3,\n,4\n")
+    panel = ReplayLab(str(path))
+    assert panel.losses.tolist() == [3]
+    assert "1 row without a loss left out." in panel.note.value
+    panel.close()
+
+
+def test_losses_for_many_steps_are_replayed_as_such(lab: ReplayLab) -> None:
+    lab.every = 100
+    lab.max_lr = 0.001
+    lab.join()
+    reasons = [d.reason for d in replay(example(), 0.001, every=100).decisions]
+    assert [d.reason for d in lab.result.decisions] == reasons
+    assert len(reasons) > 2
 
 
 def test_losses_that_are_not_numbers_are_decided_and_drawn(lab: ReplayLab) -> None:
@@ -144,7 +192,7 @@ def test_a_long_curve_is_drawn(lab: ReplayLab) -> None:
     assert len(lab.result.losses) == n
 
 
-@pytest.mark.parametrize("name", ["max_lr", "alpha", "beta", "path_ratio", "shown"])
+@pytest.mark.parametrize("name", ["max_lr", "alpha", "beta", "path_ratio", "every", "shown"])
 def test_every_extreme_gives_a_picture(lab: ReplayLab, name: str) -> None:
     trait = lab.traits()[name]
     for value in (trait.min, trait.max):

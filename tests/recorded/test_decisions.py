@@ -97,7 +97,7 @@ def test_the_table_has_one_line_per_decision() -> None:
     [
         ("a,b\n1,2\n", "loss", "has no column 'loss'; it has 'a', 'b'"),
         ("a,b\n1,2\n", None, "needs one numeric column or one named 'loss', found 'a', 'b'"),
-        ("", None, "is not a CSV table"),
+        ("", None, "is empty; try one loss per line"),
         ("loss\n", None, "column 'loss' is empty"),
         ("loss\n1\noops\n", None, "column 'loss' of .* holds 'oops' in its row 2"),
     ],
@@ -109,6 +109,44 @@ def test_a_csv_that_holds_no_curve_is_named(
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         replay(path, 0.1, column=column)
+
+
+@pytest.mark.parametrize("every", [2, 10])
+@pytest.mark.parametrize("method", ["calibrated", "paper"])
+def test_every_kth_loss_is_judged_in_gradient_flow_time(every: int, method: str) -> None:
+    losses = CURVE + [0.5, 0.6] * 100
+    record = replay(losses, 0.05 / every, every=every, method=method, min_lr=0.02 / every)
+    whole = replay(losses, 0.05, method=method, min_lr=0.02)
+    assert whole.lr == 0.02
+    assert record.lr == pytest.approx(whole.lr / every)
+    assert record.lrs == pytest.approx(whole.lrs / every)
+    assert record.losses.tolist() == losses
+    assert len(record.decisions) == len(whole.decisions) >= 2
+    for mine, theirs in zip(record.decisions, whole.decisions, strict=True):
+        assert (mine.step, mine.window, mine.pvalue) == (theirs.step, theirs.window, theirs.pvalue)
+        assert mine.lr_after == pytest.approx(theirs.lr_after / every)
+
+
+def test_a_window_of_n_steps_holds_the_losses_recorded_in_it() -> None:
+    steps = np.exp(-0.001 * np.arange(40_000))
+    whole = replay(steps, 0.001).decisions[0]
+    thinned = replay(steps[::20], 0.001, every=20).decisions[0]
+    assert whole.window == 1041
+    assert thinned.window == round(whole.window / 20)
+    assert thinned.accepted
+    assert whole.accepted
+
+
+@pytest.mark.usefixtures("as_users_do")
+@pytest.mark.parametrize("every", [0, -1, 1.5, "ten"])
+def test_a_number_of_steps_that_is_none_is_named(every: object) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"every must be a .*number"):
+        replay("nowhere.csv", 0.1, every=every)
+
+
+def test_settings_are_judged_in_units_of_one_step() -> None:
+    with pytest.raises(ValueError, match=r"min_lr must not exceed max_lr = 0\.1, got 0\.2"):
+        replay(CURVE, 0.1, every=10, min_lr=0.2)
 
 
 def test_a_path_ratio_below_one_is_named_before_anything_is_read() -> None:
