@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from exptest import _checks
-from exptest.open_window import OpenWindow
-from exptest.plain import from_plain, to_plain
+from exptest._open_window import OpenWindow
+from exptest._plain import from_plain, to_plain
+from exptest._series import Series
 from exptest.record import Decision, Kind, Record, TestResult
-from exptest.series import Series
 from exptest.statistics import exponential_test, slope_test, window_length
 
 MIN_WINDOW = 32

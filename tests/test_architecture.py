@@ -16,7 +16,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"_checks"},
     {"statistics", "linearized"},
-    {"record"},
+    {"record", "_open_window", "_series"},
+    {"_plain"},
     {"tuner"},
     {"recorded", "models", "data"},
     {"optim"},

@@ -41,7 +41,8 @@ def replay(
         every: K ≥ 1, the steps between two losses (or that each is the mean of). Rates, ``min_lr``
             too, stay rates per step; ``step``, ``window`` and ``min_window`` count losses.
         path_ratio: constant ρ ≥ 1 for curves of mini-batch training; None for full batch.
-        **settings: as for `Tuner` (alpha, beta, method, min_lr, min_window, divergence_factor).
+        **settings: as for `Tuner` (alpha, beta, method, min_lr, min_window, divergence_factor,
+            loss_floor).
 
     Raises:
         ValueError, TypeError, OSError: the input is not a curve; the message says why.

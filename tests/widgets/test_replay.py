@@ -179,9 +179,9 @@ def test_losses_that_are_not_numbers_are_decided_and_drawn(lab: ReplayLab) -> No
         lab.join()
         assert lab.sentence()
     lab.losses = -np.ones(100)
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="below loss_floor"):
         lab.join()
-    assert "must not be negative" in lab.words.value
+    assert "below loss_floor" in lab.words.value
 
 
 def test_a_long_curve_is_drawn(lab: ReplayLab) -> None:
