@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from exptest.optim.gradient_path import GradientPath
 from exptest.optim.observations import Observations
-from exptest.optim.ranks import agree, ranks
+from exptest.optim.ranks import agree, local, mean_over_ranks, ranks
 from exptest.optim.rates import Rates
 from exptest.optim.restarts import Restart, Restarts
 from exptest.optim.saved import checked
@@ -163,9 +163,11 @@ class ExpTest:
         return self._observe(wait=self._observations.waiting >= self.tuner.attention_in)
 
     def _agree(self) -> None:
-        """Once: ranks that start at different rates would wait for each other for ever."""
+        """Once: ranks whose windows end at different steps would wait for each other for ever."""
         if ranks() > 1:
-            agree("max_lr", self.tuner.max_lr)
+            state = self.tuner.state_dict()
+            path = {"path_correction": self._path is not None}
+            agree({**state["settings"], **path, **state["machine"], "steps": state["steps"]})
         self._agreed = True
 
     def _check_updates(self, made: int) -> None:
@@ -192,7 +194,7 @@ class ExpTest:
 
         On an accelerator a divergence is seen a few steps late; those steps are dropped.
         """
-        ratio = self._path.ratio if self._path is not None else None
+        ratio = None if self._path is None else self._ratio
         for value, factor in self._observations.arrived(wait=wait):
             try:
                 decision = self.tuner.observe(
@@ -208,11 +210,17 @@ class ExpTest:
                 return decision
         return None
 
+    def _ratio(self) -> float:
+        assert self._path is not None
+        return mean_over_ranks([self._path.ratio()])[0]
+
     @torch.no_grad()
     def _broken(self) -> bool:
-        """Whether a weight is not finite."""
+        """Whether a weight is not finite, on any rank."""
         groups = self.optimizer.param_groups
-        return any(not torch.isfinite(p).all() for group in groups for p in group["params"])
+        weights = [p for group in groups for p in group["params"]]
+        own = any(not torch.isfinite(local(p)).all() for p in weights)
+        return mean_over_ranks([float(own)])[0] > 0
 
     def _apply(self, decision: Decision) -> None:
         if decision.restarts:
@@ -266,6 +274,7 @@ class ExpTest:
             if part is not None:
                 part.load_state_dict(state[name])
         self._silent = self._updates.made = 0
+        self._agreed = False
         self._rates.write(self.tuner.lr)
 
 
