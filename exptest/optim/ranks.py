@@ -44,11 +44,10 @@ def agree(own: dict[str, Any]) -> None:
         dist.all_gather_object(found, own)
     for name in own:
         values = [other[name] for other in found]
-        if any(value != own[name] for value in values):
-            each = ", ".join(f"{value!r} on rank {i}" for i, value in enumerate(values))
+        if odd := [rank for rank, value in enumerate(values) if value != values[0]]:
             raise ValueError(
-                f"{name} must be the same on every rank, got {each}; compute or load it on one "
-                "rank and broadcast it."
+                f"{name.lstrip('_')} must be the same on every rank, got {values[0]!r} on rank 0, "
+                f"{values[odd[0]]!r} on rank {odd[0]}; compute or load it on one and broadcast it."
             )
 
 

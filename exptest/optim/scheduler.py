@@ -165,9 +165,9 @@ class ExpTest:
     def _agree(self) -> None:
         """Once: ranks whose windows end at different steps would wait for each other for ever."""
         if ranks() > 1:
-            state = self.tuner.state_dict()
-            path = {"path_correction": self._path is not None}
-            agree({**state["settings"], **path, **state["machine"], "steps": state["steps"]})
+            state, path = self.tuner.state_dict(), self._path is not None
+            steps = state["steps"] + self._observations.waiting
+            agree({**state["settings"], "path_correction": path, **state["machine"], "steps": steps})
         self._agreed = True
 
     def _check_updates(self, made: int) -> None:
