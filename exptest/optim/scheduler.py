@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from exptest.optim.gradient_path import GradientPath
 from exptest.optim.observations import Observations
-from exptest.optim.ranks import agree, local, mean_over_ranks, ranks
+from exptest.optim.ranks import agree, local, mean_over_ranks
 from exptest.optim.rates import Rates
 from exptest.optim.restarts import Restart, Restarts
 from exptest.optim.saved import checked
@@ -32,6 +32,10 @@ class ExpTest:
     Call ``step(loss)`` after ``optimizer.step()`` and before ``zero_grad()``. The rates of the
     parameter groups change in place and keep their ratios; the largest follows the tuner.
     Between the ends of windows nothing waits for the device.
+
+    Under `torch.distributed` all ranks train one model: each calls ``step`` with its own loss,
+    equally often, and saves its own state. They exchange losses where a window needs them, never
+    per step (see `exptest.optim.ranks`); until then the record lacks them.
 
     Args:
         optimizer: any torch optimizer; its rates are replaced by ``max_lr`` at once.
@@ -164,10 +168,10 @@ class ExpTest:
 
     def _agree(self) -> None:
         """Once: ranks whose windows end at different steps would wait for each other for ever."""
-        if ranks() > 1:
-            state, path = self.tuner.state_dict(), self._path is not None
-            steps = state["steps"] + self._observations.waiting
-            agree({**state["settings"], "path_correction": path, **state["machine"], "steps": steps})
+        tuner, path = self.tuner.state_dict(), self._path is not None
+        steps = tuner["steps"] + self._observations.waiting
+        own = {"path_correction": path, "steps": steps}
+        agree({**tuner["settings"], **tuner["machine"], **own})
         self._agreed = True
 
     def _check_updates(self, made: int) -> None:

@@ -1,6 +1,6 @@
 """What every rank runs, and one process alone: small trainings whose ends are compared.
 
-    python -m torch.distributed.run --standalone --nproc-per-node=2 ranks_script.py FOLDER
+python -m torch.distributed.run --standalone --nproc-per-node=2 ranks_script.py FOLDER
 """
 
 from __future__ import annotations
@@ -8,135 +8,20 @@ from __future__ import annotations
 import io
 import os
 import sys
-from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.fsdp
-from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
-from exptest.optim import ExpTest
+from exptest.optim.gradient_path import _if_all
+from tests.optim.ranks_training import SHARDS, Sharded, Training, place
 
-STEPS = 300
 CUT = 130
-BATCH = 32  # of all ranks together
 NAN = float("nan")
-SHARDS = hasattr(torch.distributed.fsdp, "fully_shard")
 EXCHANGED: list[int] = []  # numbers in each of ExpTest's collectives; DDP's do not pass here
-
-
-def place() -> tuple[int, int]:
-    """This process's number, and how many there are."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-
-
-class Training:
-    """A small network on this rank's part of every batch.
-
-    Args:
-        seed: of the weights.
-        micro: micro-batches per update.
-        shown: losses that ExpTest is shown instead, by step.
-        spoiled: steps at which this rank's targets explode.
-        settings: of ExpTest.
-    """
-
-    def __init__(
-        self,
-        *,
-        seed: int = 0,
-        micro: int = 1,
-        shown: dict[int, float] | None = None,
-        spoiled: tuple[int, ...] = (),
-        **settings: Any,
-    ) -> None:
-        self.rank, self.world = place()
-        self.micro, self.shown, self.spoiled = micro, shown or {}, spoiled
-        torch.manual_seed(seed)
-        net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)).double()
-        self.net = self.early(net)
-        self.optimizer = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.5)
-        settings = {"max_lr": 0.5, "min_window": 16, "model": net} | settings
-        self.exptest = ExpTest(self.optimizer, **settings)
-        self.net = self.late(net)
-        data = torch.Generator().manual_seed(1)
-        self.inputs = torch.randn(256, 6, dtype=torch.float64, generator=data)
-        noise = torch.randn(256, 1, dtype=torch.float64, generator=data)
-        self.targets = 0.2 * (self.inputs.sum(1, keepdim=True) + noise)
-
-    def early(self, net: nn.Module) -> nn.Module:
-        """What wraps the network before its optimizer is made."""
-        return net
-
-    def late(self, net: nn.Module) -> nn.Module:
-        """What wraps it afterwards: the weights of rank 0 are broadcast here."""
-        return DistributedDataParallel(net) if self.world > 1 else net
-
-    def loss(self, t: int, part: int) -> Tensor:
-        draw = torch.Generator().manual_seed(100 * t + part)
-        rows = torch.randint(256, (BATCH,), generator=draw)[self.rank :: self.world]
-        targets = self.targets[rows] * (1e200 if t in self.spoiled else 1.0)
-        return (self.net(self.inputs[rows]) - targets).square().mean()
-
-    def step(self, t: int) -> Any:
-        for part in range(self.micro):
-            held = self.world > 1 and part < self.micro - 1
-            with self.net.no_sync() if held else nullcontext():
-                loss = self.loss(t, part)
-                (loss / self.micro).backward()
-            if part == self.micro - 1:
-                self.optimizer.step()
-            decision = self.exptest.step(self.shown.get(t, loss))
-        self.optimizer.zero_grad()
-        return decision
-
-    def run(self, first: int = 0, end: int = STEPS) -> Training:
-        for t in range(first, end):
-            self.step(t)
-        return self
-
-    def consults_next(self) -> bool:
-        """Whether the ranks exchange their losses at the next step."""
-        waiting = self.exptest._observations.waiting
-        return waiting + 1 >= self.exptest.tuner.attention_in
-
-    def weights(self) -> list[Tensor]:
-        parameters = self.optimizer.param_groups[0]["params"]
-        return [p.detach().clone() for p in parameters]
-
-    def end(self) -> dict[str, Any]:
-        record = self.exptest.record
-        return {
-            "decisions": self.exptest.tuner.state_dict()["decisions"],
-            "skipped": record.skipped,
-            "losses": torch.tensor(record.losses.tolist(), dtype=torch.float64),
-            "rates": torch.tensor(record.lrs.tolist(), dtype=torch.float64),
-            "weights": self.weights(),
-        }
-
-
-class Sharded(Training):
-    """The same, its parameters spread over the ranks."""
-
-    def early(self, net: nn.Module) -> nn.Module:
-        if self.world > 1:
-            torch.distributed.fsdp.fully_shard(net, mesh=init_device_mesh("cpu", (self.world,)))
-        return net
-
-    def late(self, net: nn.Module) -> nn.Module:
-        return net
-
-    def weights(self) -> list[Tensor]:
-        parameters = self.optimizer.param_groups[0]["params"]
-        return [p.detach().full_tensor() if self.world > 1 else p.detach() for p in parameters]
-
-
-# -- the cases -----------------------------------------------------------------------------
 
 
 def last_rank() -> bool:
@@ -160,7 +45,21 @@ def accumulation() -> dict[str, Any]:
 
 
 def sharded() -> dict[str, Any]:
-    return Sharded().run().end()
+    """Saved and loaded on the way; and what an accelerator makes of gradients not finite."""
+    training = Sharded().run(0, CUT)
+    load([training.exptest], saved([training.exptest]))
+    end = training.run(CUT).end()
+    gradient = training.gradient()
+    dropped, kept = (_if_all(torch.tensor(finite), gradient) for finite in (False, True))
+    return end | {"dropped": dropped.full_tensor(), "kept": (kept - gradient).full_tensor()}
+
+
+def unlike_ratios() -> dict[str, Any]:
+    """As if the ranks' arithmetic differed."""
+    training = Training()
+    ratio = 1.0 + place()[0]
+    training.exptest._path.ratio = lambda: ratio
+    return training.run(0, 100).end()
 
 
 def one_nan() -> dict[str, Any]:
@@ -201,20 +100,22 @@ def break_weights(training: Training) -> None:
         p.fill_(NAN)
 
 
-def stopped() -> bytes:
-    """This rank's file of a training that was stopped in the middle of a window."""
-    training, file = Training().run(0, CUT), io.BytesIO()
-    parts = (training.net, training.optimizer, training.exptest)
+def saved(parts: list[Any]) -> bytes:
+    file = io.BytesIO()
     torch.save([part.state_dict() for part in parts], file)
     return file.getvalue()
 
 
-def resumed(saved: bytes) -> dict[str, Any]:
-    training = Training(seed=99)
-    states = torch.load(io.BytesIO(saved), weights_only=True)
-    parts = (training.net, training.optimizer, training.exptest)
+def load(parts: list[Any], file: bytes) -> None:
+    states = torch.load(io.BytesIO(file), weights_only=True)
     for part, state in zip(parts, states, strict=True):
         part.load_state_dict(state)
+
+
+def resumed(file: bytes) -> dict[str, Any]:
+    # From its second step on: before, DDP sums over more than two ranks in another order.
+    training = Training(seed=99).run(0, 2)
+    load(training.parts(), file)
     waiting = training.exptest._observations.waiting
     return training.run(CUT).end() | {"waiting": waiting}
 
@@ -277,13 +178,13 @@ def main(folder: Path) -> None:
     count_exchanges()
     for case in (
         local_losses, rejected_search, accumulation, one_nan, divergences, broken_weights,
-        disagreements,
+        unlike_ratios, disagreements,
     ):  # fmt: skip
         write(folder, case.__name__, case())
-    saved = [stopped()]
-    write(folder, "resumed", resumed(saved[0]))
-    dist.broadcast_object_list(saved, src=0)
-    write(folder, "resumed_from_first", resumed(saved[0]))
+    files = [saved(Training().run(0, CUT).parts())]  # in the middle of a window
+    write(folder, "resumed", resumed(files[0]))
+    dist.broadcast_object_list(files, src=0)
+    write(folder, "resumed_from_first", resumed(files[0]))
     if SHARDS:
         write(folder, "sharded", sharded())
     write(folder, "dead_rank", dead_rank())
