@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from exptest.optim.ranks import local
 
 HALF = {torch.float16, torch.bfloat16}
 
@@ -59,7 +62,7 @@ class GradientPath:
         else:  # nobody waits to know: what is not finite counts as zero
             finite = torch.isfinite(length)
             length = torch.where(finite, length, 0.0)
-            gradients = {p: torch.where(finite, g, 0.0) for p, g in gradients.items()}
+            gradients = {p: _if_all(finite, g) for p, g in gradients.items()}
         if length.device.type != "mps":
             length = length.double()
         self._length = length if self._length is None else self._length.to(length) + length
@@ -107,10 +110,32 @@ class GradientPath:
 def _norm(tensors: list[Tensor]) -> Tensor:
     """‖·‖ of all tensors together; half precision in single, of a sparse one its values."""
     dense = [t if t.layout is torch.strided else t.coalesce().values() for t in tensors]
-    norms = torch._foreach_norm([t.float() if t.dtype in HALF else t for t in dense])
+    norms = _whole(torch._foreach_norm([t.float() if t.dtype in HALF else t for t in dense]))
     if len({(n.device, n.dtype) for n in norms}) > 1:
-        norms = tuple(n.to(norms[0].device, torch.float32) for n in norms)
+        norms = [n.to(norms[0].device, torch.float32) for n in norms]
     return torch.linalg.vector_norm(torch.stack(norms))
+
+
+def _whole(norms: Sequence[Any]) -> list[Tensor]:
+    """Of sharded tensors (DTensor) the norms over all ranks: one collective per kind of shards."""
+    whole = [norm for norm in norms if local(norm) is norm]
+    shards: dict[Any, list[Any]] = {}
+    for norm in norms:
+        if local(norm) is not norm:
+            shards.setdefault((norm.device_mesh, norm.placements), []).append(norm)
+    for (mesh, placements), parts in shards.items():
+        own = torch.linalg.vector_norm(torch.stack([local(part) for part in parts]))
+        joined = parts[0].from_local(own, mesh, placements, run_check=False)
+        whole.append(joined.full_tensor())
+    return whole
+
+
+def _if_all(finite: Tensor, gradient: Tensor) -> Tensor:
+    if local(gradient) is gradient:
+        return torch.where(finite, gradient, 0.0)
+    kept = gradient.clone()
+    local(kept).masked_fill_(~finite, 0.0)
+    return kept
 
 
 def _start(gradient: Tensor) -> Tensor:

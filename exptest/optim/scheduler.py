@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from exptest.optim.gradient_path import GradientPath
 from exptest.optim.observations import Observations
-from exptest.optim.ranks import agree, ranks
+from exptest.optim.ranks import agree, local, mean_over_ranks
 from exptest.optim.rates import Rates
 from exptest.optim.restarts import Restart, Restarts
 from exptest.optim.saved import checked
@@ -32,6 +32,10 @@ class ExpTest:
     Call ``step(loss)`` after ``optimizer.step()`` and before ``zero_grad()``. The rates of the
     parameter groups change in place and keep their ratios; the largest follows the tuner.
     Between the ends of windows nothing waits for the device.
+
+    Under `torch.distributed` all ranks train one model: each calls ``step`` with its own loss,
+    equally often, and saves its own state. They exchange losses where a window needs them, never
+    per step (see `exptest.optim.ranks`); until then the record lacks them.
 
     Args:
         optimizer: any torch optimizer; its rates are replaced by ``max_lr`` at once.
@@ -163,9 +167,11 @@ class ExpTest:
         return self._observe(wait=self._observations.waiting >= self.tuner.attention_in)
 
     def _agree(self) -> None:
-        """Once: ranks that start at different rates would wait for each other for ever."""
-        if ranks() > 1:
-            agree("max_lr", self.tuner.max_lr)
+        """Once: ranks whose windows end at different steps would wait for each other for ever."""
+        tuner, path = self.tuner.state_dict(), self._path is not None
+        steps = tuner["steps"] + self._observations.waiting
+        own = {"path_correction": path, "steps": steps}
+        agree({**tuner["settings"], **tuner["machine"], **own})
         self._agreed = True
 
     def _check_updates(self, made: int) -> None:
@@ -192,7 +198,7 @@ class ExpTest:
 
         On an accelerator a divergence is seen a few steps late; those steps are dropped.
         """
-        ratio = self._path.ratio if self._path is not None else None
+        ratio = None if self._path is None else self._ratio
         for value, factor in self._observations.arrived(wait=wait):
             try:
                 decision = self.tuner.observe(
@@ -208,11 +214,17 @@ class ExpTest:
                 return decision
         return None
 
+    def _ratio(self) -> float:
+        assert self._path is not None
+        return mean_over_ranks([self._path.ratio()])[0]
+
     @torch.no_grad()
     def _broken(self) -> bool:
-        """Whether a weight is not finite."""
+        """Whether a weight is not finite, on any rank."""
         groups = self.optimizer.param_groups
-        return any(not torch.isfinite(p).all() for group in groups for p in group["params"])
+        weights = [p for group in groups for p in group["params"]]
+        own = any(not torch.isfinite(local(p)).all() for p in weights)
+        return mean_over_ranks([float(own)])[0] > 0
 
     def _apply(self, decision: Decision) -> None:
         if decision.restarts:
@@ -266,6 +278,7 @@ class ExpTest:
             if part is not None:
                 part.load_state_dict(state[name])
         self._silent = self._updates.made = 0
+        self._agreed = False
         self._rates.write(self.tuner.lr)
 
 

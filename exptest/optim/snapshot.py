@@ -89,7 +89,7 @@ class Snapshot:
             "tensors": [t.clone() for t in self._tensors],
             "buffers": {name: t.clone() for name, t in self._buffers.items()},
             "groups": copy.deepcopy(self._groups),
-            "optimizer": {place.get(k, k): dict(v) for k, v in copy.deepcopy(self._state).items()},
+            "optimizer": {place.get(k, k): copy.deepcopy(v) for k, v in self._state.items()},
         }
 
     def check_state(self, state: dict[str, Any]) -> None:

@@ -130,6 +130,26 @@ def test_resuming_mid_window_is_exact_to_the_bit(optimizer: str, method: str, cu
     assert whole.exptest.record.decisions
 
 
+def test_a_divergence_after_resuming_restores_the_momentum_of_its_window() -> None:
+    settings = {"max_lr": 0.05, "path_correction": False}
+    whole, resumed = (Run("momentum", **settings) for _ in range(2))
+    step = 0
+    while whole.exptest.tuner.phase == "search":
+        whole.step(step)
+        step += 1
+    file = io.BytesIO()
+    torch.save([x.state_dict() for x in (whole.model, whole.optimizer, whole.exptest)], file)
+    file.seek(0)
+    parts = (resumed.model, resumed.optimizer, resumed.exptest)
+    for part, state in zip(parts, torch.load(file, weights_only=True), strict=True):
+        part.load_state_dict(state)
+    for run in (whole, resumed):
+        run.step(step)
+        assert run.diverge().phase == "tune"
+        run.step(step + 1)
+    assert same(whole.weights(), resumed.weights())
+
+
 def test_a_state_of_other_settings_is_refused() -> None:
     state = Run(restart=None).exptest.state_dict()
     with pytest.raises(ValueError, match="differ in restart='initial'"):
