@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakMethod
 
+import torch
 from torch.optim import Optimizer
 
 
@@ -26,9 +27,10 @@ class Updates:
             earlier.let_go()
         self._owners[hooked] = self
         self._before, self._after = WeakMethod(before), WeakMethod(after)
+        eager = torch.compiler.disable  # a compiled optimizer.step would compile the hooks too
         self._handles = [
-            hooked.register_step_pre_hook(self._run_before),
-            hooked.register_step_post_hook(self._run_after),
+            hooked.register_step_pre_hook(eager(self._run_before)),
+            hooked.register_step_post_hook(eager(self._run_after)),
         ]
         self.made = 0
 
