@@ -22,7 +22,7 @@ class Updates:
     def __init__(
         self, optimizer: Optimizer, before: Callable[[], None], after: Callable[[], None]
     ) -> None:
-        hooked = _innermost(optimizer)
+        hooked = innermost(optimizer)
         if earlier := self._owners.get(hooked):
             earlier.let_go()
         self._owners[hooked] = self
@@ -57,8 +57,8 @@ class Updates:
             self.let_go()
 
 
-def _innermost(optimizer: Optimizer) -> Optimizer:
-    """Wrappers (accelerate's) pass the step on to the optimizer that they hold."""
+def innermost(optimizer: Optimizer) -> Optimizer:
+    """Return the optimizer that a wrapper (accelerate's) passes its steps on to."""
     while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
         optimizer = inner
     return optimizer
