@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -30,59 +30,57 @@ class GradientPath:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
-        self._sums: dict[Tensor, Tensor] = {}
-        self._length: Tensor | None = None
+        self._sums: dict[int, Tensor] = {}  # by the parameter's place among all
+        self._length: Tensor | float = 0.0
         self._steps = 0
 
-    def _gradients(self) -> dict[Tensor, Tensor]:
-        groups = self._optimizer.param_groups
-        return {p: p.grad for group in groups for p in group["params"] if p.grad is not None}
+    def _gradients(self) -> dict[int, Tensor]:
+        found = [p.grad for group in self._optimizer.param_groups for p in group["params"]]
+        return {
+            place: gradient.detach() if gradient.requires_grad else gradient
+            for place, gradient in enumerate(found)
+            if gradient is not None
+        }
 
     def begin_window(self, *, keep: bool = False) -> None:
         """Forget the sums so far, unless they are to go on (``keep``)."""
         if not keep:
-            self._sums, self._length, self._steps = {}, None, 0
+            self._sums, self._length, self._steps = {}, 0.0, 0
 
-    @torch.no_grad()
     def norm(self) -> Tensor | None:
         """Return ‖g‖ of the gradients that there are now; None if there are none."""
         gradients = self._gradients()
-        return _norm([*gradients.values()]) if gradients else None
+        return torch.as_tensor(_norm([*gradients.values()])) if gradients else None
 
-    @torch.no_grad()
     def add(self) -> None:
         """Take the gradients that the parameters hold now, if they are finite."""
         self._steps += 1
         if not (gradients := self._gradients()):
             return
         length = _norm([*gradients.values()])
-        if length.is_cpu:
-            if not np.isfinite(length.numpy()):
-                return
-        else:  # nobody waits to know: what is not finite counts as zero
+        if isinstance(length, Tensor):  # nobody waits to know: what is not finite counts as zero
             finite = torch.isfinite(length)
             length = torch.where(finite, length, 0.0)
-            gradients = {p: _if_all(finite, g) for p, g in gradients.items()}
-        if length.device.type != "mps":
-            length = length.double()
-        self._length = length if self._length is None else self._length.to(length) + length
-        if known := [p for p in gradients if p in self._sums]:
-            _add_to([self._sums[p] for p in known], [gradients[p] for p in known])
-        self._sums |= {p: _start(g) for p, g in gradients.items() if p not in self._sums}
+            gradients = {i: _if_all(finite, g) for i, g in gradients.items()}
+        elif not math.isfinite(length):
+            return
+        self._length += length
+        sums = self._sums
+        if known := [i for i in gradients if i in sums]:
+            _add_to([sums[i] for i in known], [gradients[i] for i in known])
+        if len(known) < len(gradients):
+            sums |= {i: _start(g) for i, g in gradients.items() if i not in sums}
 
-    @torch.no_grad()
     def ratio(self) -> float:
         """Return ρ ≥ 1 over all steps since the sums began (one synchronisation)."""
-        if self._length is None:
-            if self._steps:
-                warnings.warn(
-                    f"the optimizer made {self._steps} updates in this window, and none of its "
-                    "parameters had a finite gradient: ρ is taken for 1. Are they the model's, "
-                    "does the loss depend on them?",
-                    stacklevel=2,
-                )
-            return 1.0
-        length, chord = self._length.item(), _norm([*self._sums.values()]).item()
+        if self._steps and not self._sums:
+            warnings.warn(
+                f"the optimizer made {self._steps} updates in this window, and none of its "
+                "parameters had a finite gradient: ρ is taken for 1. Are they the model's, "
+                "does the loss depend on them?",
+                stacklevel=2,
+            )
+        length, chord = float(self._length), float(_norm([*self._sums.values()]))
         if length == 0.0:
             return 1.0
         return max(length / chord, 1.0) if chord > 0.0 else float("inf")
@@ -93,27 +91,32 @@ class GradientPath:
         return [p for group in self._optimizer.param_groups for p in group["params"]]
 
     def state_dict(self) -> dict[str, Any]:
-        sums = [self._sums.get(p) for p in self._parameters()]
+        sums = [self._sums.get(i) for i in range(len(self._parameters()))]
         return {
-            "length": None if self._length is None else self._length.clone(),
+            "length": float(self._length),
             "sums": [None if s is None else s.clone() for s in sums],
             "steps": self._steps,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        length, sums = state["length"], zip(self._parameters(), state["sums"], strict=True)
-        self._length = None if length is None else length.clone()
-        self._sums = {p: s.to(p.device, copy=True) for p, s in sums if s is not None}
-        self._steps = state["steps"]
+        pairs = enumerate(zip(self._parameters(), state["sums"], strict=True))
+        self._sums = {i: s.to(p.device, copy=True) for i, (p, s) in pairs if s is not None}
+        self._length, self._steps = state["length"], state["steps"]
 
 
-def _norm(tensors: list[Tensor]) -> Tensor:
-    """‖·‖ of all tensors together; half precision in single, of a sparse one its values."""
-    dense = [t if t.layout is torch.strided else t.coalesce().values() for t in tensors]
-    norms = _whole(torch._foreach_norm([t.float() if t.dtype in HALF else t for t in dense]))
-    if len({(n.device, n.dtype) for n in norms}) > 1:
-        norms = [n.to(norms[0].device, torch.float32) for n in norms]
-    return torch.linalg.vector_norm(torch.stack(norms))
+def _norm(tensors: list[Tensor]) -> Tensor | float:
+    """‖·‖ of all tensors together; a number only where it lies on the host already."""
+    norms = _whole(torch._foreach_norm([*map(_single, tensors)])) if tensors else []
+    if all(norm.is_cpu for norm in norms):
+        return math.hypot(*[norm.numpy().item() for norm in norms])
+    norm = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]))
+    return norm if norm.device.type == "mps" else norm.double()
+
+
+def _single(tensor: Tensor) -> Tensor:
+    """Half precision in single; of a sparse tensor its values."""
+    values = tensor if tensor.layout is torch.strided else tensor.coalesce().values()
+    return values.float() if values.dtype in HALF else values
 
 
 def _whole(norms: Sequence[Any]) -> list[Tensor]:
@@ -144,9 +147,7 @@ def _start(gradient: Tensor) -> Tensor:
 
 
 def _add_to(sums: list[Tensor], gradients: list[Tensor]) -> None:
-    alike = all(g.layout is torch.strided for g in gradients)
-    if alike and all(s.device == g.device for s, g in zip(sums, gradients, strict=True)):
-        torch._foreach_add_(sums, gradients)
-        return
-    for total, gradient in zip(sums, gradients, strict=True):
-        total.add_(gradient.to(total.device))
+    places = [s.device for s in sums]
+    if places != [g.device for g in gradients]:  # the model has moved since
+        gradients = [g.to(place) for g, place in zip(gradients, places, strict=True)]
+    torch._foreach_add_(sums, gradients)

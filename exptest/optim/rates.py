@@ -16,7 +16,8 @@ class Rates:
     """Write η · ratio · factor into every parameter group, and notice anybody else who writes.
 
     The ratios are those of the groups' rates when ExpTest was made; the factors come from a
-    schedule that is handed over (warm-up, cosine, …), which then counts in updates of its own.
+    schedule that is handed over (warm-up, cosine, …), which then counts in updates of its own:
+    1 at its ``initial_lr``, or at the ``max_lr`` of a cycle.
 
     Args:
         optimizer: its groups' rates set the ratios.
@@ -30,8 +31,7 @@ class Rates:
         _check(optimizer, schedule)
         self._optimizer: Optimizer = optimizer
         self._schedule = schedule
-        own = "lr" if schedule is None else "initial_lr"
-        rates = [float(group[own]) for group in optimizer.param_groups]
+        rates = _peaks(optimizer, schedule)
         if not max(rates) > 0:
             raise ValueError(
                 f"at least one group's lr must be positive (the ratios are kept), got {rates}; "
@@ -121,7 +121,8 @@ class Rates:
         if self._schedule is None:
             return None
         state = copy.deepcopy(self._schedule.state_dict())
-        return {"schedule": state, "rates": list(self._scheduled)}
+        kind = type(self._schedule).__name__
+        return {"kind": kind, "schedule": state, "rates": list(self._scheduled)}
 
     def _load_schedule(self, state: dict[str, Any]) -> None:
         assert self._schedule is not None
@@ -138,9 +139,10 @@ class Rates:
                 f"the saved state has {len(state['ratios'])} parameter groups, the optimizer has "
                 f"{len(self._optimizer.param_groups)}; build the optimizer that it was saved with."
             )
-        if (state["now"] is None) != (self._schedule is None):
+        saved, here = (part and part["kind"] for part in (state["now"], self._began))
+        if saved != here:
             raise ValueError(
-                "the saved state and this ExpTest differ in schedule; "
+                f"the saved state has schedule = {saved}, this ExpTest {here}; "
                 "construct it with the settings it was saved with."
             )
 
@@ -154,8 +156,8 @@ class Rates:
 def _check(optimizer: Any, schedule: Any) -> None:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
-            f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}; "
-            "try torch.optim.SGD(model.parameters(), lr=1.0)."
+            f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}; try "
+            "torch.optim.SGD(model.parameters(), lr=1.0), and of several make one ExpTest each."
         )
     if not any(group["params"] for group in optimizer.param_groups):
         raise ValueError("the optimizer has no parameters; pass it model.parameters().")
@@ -168,6 +170,16 @@ def _check(optimizer: Any, schedule: Any) -> None:
         )
     if schedule.optimizer.param_groups is not optimizer.param_groups:
         raise ValueError("the schedule belongs to another optimizer; make it on this one.")
+
+
+def _peaks(optimizer: Optimizer, schedule: LRScheduler | None) -> list[float]:
+    """Each group's rate where its factor is 1: the highest of a cycle, else the first."""
+    if schedule is None:
+        return [float(group["lr"]) for group in optimizer.param_groups]
+    if highest := getattr(schedule, "max_lrs", None):  # CyclicLR
+        return [float(rate) for rate in highest]
+    groups = optimizer.param_groups
+    return [float(group.get("max_lr", group["initial_lr"])) for group in groups]  # OneCycleLR
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ class Restarts:
         restart: Restart,
         on_restart: Callable[[Decision], Any] | None,
     ) -> None:
-        _check(model, restart, on_restart)
+        _check(optimizer, model, restart, on_restart)
         self._restart, self._on_restart = restart, on_restart
         kept = restart == "initial"
         self._places = [Snapshot(optimizer, model) for _ in range(2)] if kept else []
@@ -85,14 +85,22 @@ class Restarts:
 
     # -- how they are kept -----------------------------------------------------------------
 
+    @property
+    def _kind(self) -> str | None:
+        return "a function" if callable(self._restart) else self._restart
+
     def state_dict(self) -> dict[str, Any]:
-        return {"begun": self._begun, "places": [place.state_dict() for place in self._places]}
+        return {
+            "kind": self._kind,
+            "begun": self._begun,
+            "places": [place.state_dict() for place in self._places],
+        }
 
     def check_state(self, state: dict[str, Any]) -> None:
         """Raise ValueError if ``state`` is that of another model or another way to restart."""
-        if len(state["places"]) != len(self._places):
+        if state["kind"] != self._kind:
             raise ValueError(
-                "the saved state and this ExpTest differ in restart='initial'; "
+                f"the saved state has restart = {state['kind']!r}, this ExpTest {self._kind!r}; "
                 "construct it with the settings it was saved with."
             )
         for place, kept in zip(self._places, state["places"], strict=True):
@@ -104,7 +112,7 @@ class Restarts:
             place.load_state_dict(kept)
 
 
-def _check(model: Any, restart: Any, on_restart: Any) -> None:
+def _check(optimizer: Optimizer, model: Any, restart: Any, on_restart: Any) -> None:
     if not (restart is None or restart == "initial" or callable(restart)):
         raise ValueError(
             f"restart must be 'initial', None or a function, got {restart!r}; try 'initial'."
@@ -113,3 +121,10 @@ def _check(model: Any, restart: Any, on_restart: Any) -> None:
         raise TypeError(f"on_restart must be a function, got {type(on_restart).__name__}.")
     if model is not None and not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}.")
+    if model is not None:
+        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if trained.isdisjoint(map(id, model.parameters())):
+            raise ValueError(
+                "the optimizer trains no parameter of model: it belongs to another one, or to "
+                "what this one was copied from; pass the model that it trains."
+            )

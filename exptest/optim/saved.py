@@ -7,51 +7,73 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from exptest.optim.updates import innermost
 from exptest.tuner import Tuner
 
-OPTIONS = {
-    "initial": "restart='initial'",
-    "window_start": "restart='initial'",
-    "path": "path_correction",
-}
+# What these hold depends on the model, the optimizer, the schedule or the run.
+FREE = {"schedule", "buffers", "groups", "memory", "decisions"}
 
 
-def checked(state: Any, tuner: Tuner, optimizer: Optimizer, parts: dict[str, Any]) -> Tuner:
-    """Return the tuner of ``state`` if all of it fits this optimizer and these settings.
+def described(optimizer: Optimizer) -> dict[str, Any]:
+    """Return by what an optimizer is known again: its class, its groups' parameters' shapes."""
+    groups = optimizer.param_groups
+    return {
+        "class": type(innermost(optimizer)).__name__,
+        "shapes": [[tuple(p.shape) for p in group["params"]] for group in groups],
+    }
+
+
+def checked(state: Any, own: dict[str, Any], parts: dict[str, Any]) -> Tuner:
+    """Return the tuner of ``state`` if all of it fits the ExpTest whose state is ``own``.
 
     Raises:
         ValueError: what is missing, unknown or different; the message names it.
     """
-    known = {"tuner", "optimizer", *parts}
-    found = set(state) if isinstance(state, dict) else set()
-    if found != known:
-        lacks, strange = sorted(known - found), sorted(map(str, found - known))
-        raise ValueError(
-            f"this is no state of ExpTest: it lacks {', '.join(lacks) or 'nothing'} and has "
-            f"{', '.join(strange) or 'nothing'} besides; pass what state_dict() returned."
-        )
-    if state["optimizer"] != type(optimizer).__name__:
-        raise ValueError(
-            f"the state was saved with {state['optimizer']}, this optimizer is "
-            f"{type(optimizer).__name__}; build the optimizer that it was saved with."
-        )
-    for name, part in parts.items():
-        if (state[name] is None) != (part is None):
+    _compare_names("state", state, own)
+    for name, here in own["optimizer"].items():
+        if state["optimizer"][name] != here:
             raise ValueError(
-                "the saved state and this ExpTest differ in path_correction; "
-                "construct it with the settings it was saved with."
+                f"the state was saved with an optimizer of {name} {state['optimizer'][name]}, this "
+                f"one's is {here}; build the model and the optimizer that it was saved with."
             )
-    _compare(state["tuner"]["settings"], tuner)
+    if (state["path"] is None) != (own["path"] is None):
+        raise ValueError(
+            "the saved state and this ExpTest differ in path_correction; "
+            "construct it with the settings it was saved with."
+        )
+    _compare_settings(state["tuner"]["settings"], own["tuner"]["settings"])
     for name, part in parts.items():
-        if part is not None and hasattr(part, "check_state"):
+        if hasattr(part, "check_state"):
             part.check_state(state[name])
-    return Tuner.from_state_dict(state["tuner"])
+    try:
+        return Tuner.from_state_dict(state["tuner"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"the saved state of the tuner is broken ({error}); pass what state_dict() returned."
+        ) from error
 
 
-def _compare(saved: dict[str, Any], tuner: Tuner) -> None:
-    own = tuner.state_dict()["settings"]
+def _compare_names(where: str, saved: Any, own: Any) -> None:
+    """Raise ValueError if a dict of ``saved`` has other keys than the same one of ``own``."""
+    if isinstance(own, list) and isinstance(saved, list):
+        for pair in zip(saved, own):  # noqa: B905  of other lengths if the restart is another
+            _compare_names(where, *pair)
+    if not isinstance(own, dict) or saved is None:
+        return
+    known, found = set(own), set(saved) if isinstance(saved, dict) else set()
+    if found != known:
+        lacks, strange = sorted(map(str, known - found)), sorted(map(str, found - known))
+        raise ValueError(
+            f"this is no state of ExpTest: its {where} lacks {', '.join(lacks) or 'nothing'} and "
+            f"has {', '.join(strange) or 'nothing'} besides; pass what state_dict() returned."
+        )
+    for name in known - FREE:
+        _compare_names(name, saved[name], own[name])
+
+
+def _compare_settings(saved: dict[str, Any], own: dict[str, Any]) -> None:
     for name, value in own.items():
-        other = saved.get(name)
+        other = saved[name]
         same = other == value or (
             isinstance(value, float)
             and isinstance(other, float)

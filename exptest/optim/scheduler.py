@@ -17,7 +17,7 @@ from exptest.optim.observations import Observations
 from exptest.optim.ranks import agree, local, mean_over_ranks
 from exptest.optim.rates import Rates
 from exptest.optim.restarts import Restart, Restarts
-from exptest.optim.saved import checked
+from exptest.optim.saved import checked, described
 from exptest.optim.updates import Updates
 from exptest.record import Decision, Record
 from exptest.tuner import Tuner
@@ -126,11 +126,15 @@ class ExpTest:
 
     def _before_update(self) -> None:
         """The optimizer is about to step: its rates must be ours, its groups known."""
+        self._follow()
+        self._rates.check()
+        self._restarts.begin()
+
+    def _follow(self) -> None:
+        """Take in groups that have been added (a gradual unfreezing)."""
         if len(self.optimizer.param_groups) != len(self._rates.ratios):
             self._rates.follow()
             self._restarts.follow()
-        self._rates.check()
-        self._restarts.begin()
 
     def _after_update(self) -> None:
         """The optimizer has stepped: take its gradients over the window's first N − 1 steps."""
@@ -157,6 +161,7 @@ class ExpTest:
         scalar = _scalar(loss)
         made, self._updates.made = self._updates.made, 0
         self._check_updates(made)
+        self._follow()
         self._rates.check()
         if not self._agreed:
             self._agree()
@@ -259,10 +264,11 @@ class ExpTest:
         Load it beside the model's and the optimizer's own states. A ``restart`` function is
         code and not part of it.
         """
+        self._follow()
         parts = {k: part.state_dict() if part else None for k, part in self._parts().items()}
         return {
             "tuner": self.tuner.state_dict(),
-            "optimizer": type(self.optimizer).__name__,
+            "optimizer": described(self.optimizer),
             **parts,
         }
 
@@ -273,7 +279,7 @@ class ExpTest:
             ValueError: it is no such state, or one of another model, optimizer or settings;
                 nothing has been changed then.
         """
-        self.tuner = checked(state, self.tuner, self.optimizer, self._parts())
+        self.tuner = checked(state, self.state_dict(), self._parts())
         for name, part in self._parts().items():
             if part is not None:
                 part.load_state_dict(state[name])

@@ -15,7 +15,7 @@ NOT_KEPT = {"params", "lr", "initial_lr"}
 
 
 class Snapshot:
-    """Remember where training stands, and put it back in place: no tensor is replaced.
+    """Remember where training stands, and put it back: no parameter or buffer is replaced.
 
     Of the optimizer all is kept that its ``state_dict()`` holds, the counters in its groups
     included, except the rates. Storage is looked up anew each time: ``model.to``, ``.double()``
@@ -89,16 +89,16 @@ class Snapshot:
             "tensors": [t.clone() for t in self._tensors],
             "buffers": {name: t.clone() for name, t in self._buffers.items()},
             "groups": copy.deepcopy(self._groups),
-            "optimizer": {place.get(k, k): copy.deepcopy(v) for k, v in self._state.items()},
+            "memory": {place.get(k, k): copy.deepcopy(v) for k, v in self._state.items()},
         }
 
     def check_state(self, state: dict[str, Any]) -> None:
         """Raise ValueError if ``state`` belongs to other parameters or buffers."""
         for what, kept, own in (
-            ("tensors", state["tensors"], self._tensors),
-            ("buffers", [*state["buffers"].values()], [*self._buffers.values()]),
+            ("weights", dict(enumerate(state["tensors"])), dict(enumerate(self._parameters()))),
+            ("buffers", state["buffers"], self._live_buffers()),
         ):
-            shapes, here = ([tuple(t.shape) for t in tensors] for tensors in (kept, own))
+            shapes, here = ({k: tuple(t.shape) for k, t in some.items()} for some in (kept, own))
             if shapes != here:
                 raise ValueError(
                     f"the saved state belongs to another model: its {what} have shapes {shapes}, "
@@ -111,14 +111,24 @@ class Snapshot:
         self._tensors = [kept.to(p, copy=True) for kept, p in pairs]
         self._buffers = {name: t.clone() for name, t in state["buffers"].items()}
         self._groups = copy.deepcopy(state["groups"])
-        self._state = {
-            parameters[key] if isinstance(key, int) else key: copy.deepcopy(kept)
-            for key, kept in state["optimizer"].items()
-        }
+        self._state = {}
+        for key, kept in state["memory"].items():
+            owner = parameters[key] if isinstance(key, int) else key
+            self._state[owner] = _beside(owner, copy.deepcopy(kept))
 
 
 def _own(group: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in group.items() if name not in NOT_KEPT}
+
+
+def _beside(owner: Any, kept: Any) -> Any:
+    """Tensors loaded on the host, on their parameter's device; counters stay where they are."""
+    if isinstance(kept, dict):
+        return {name: _beside(owner, value) for name, value in kept.items()}
+    if isinstance(kept, (list, tuple)):
+        return type(kept)(_beside(owner, value) for value in kept)
+    movable = isinstance(owner, Tensor) and isinstance(kept, Tensor) and kept.dim() > 0
+    return kept.to(owner.device) if movable else kept
 
 
 def _copies(live: list[Tensor], kept: list[Tensor]) -> list[Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakMethod
 
+import torch
 from torch.optim import Optimizer
 
 
@@ -21,14 +22,15 @@ class Updates:
     def __init__(
         self, optimizer: Optimizer, before: Callable[[], None], after: Callable[[], None]
     ) -> None:
-        hooked = _innermost(optimizer)
+        hooked = innermost(optimizer)
         if earlier := self._owners.get(hooked):
             earlier.let_go()
         self._owners[hooked] = self
         self._before, self._after = WeakMethod(before), WeakMethod(after)
+        eager = torch.compiler.disable  # a compiled optimizer.step would compile the hooks too
         self._handles = [
-            hooked.register_step_pre_hook(self._run_before),
-            hooked.register_step_post_hook(self._run_after),
+            hooked.register_step_pre_hook(eager(self._run_before)),
+            hooked.register_step_post_hook(eager(self._run_after)),
         ]
         self.made = 0
 
@@ -55,8 +57,8 @@ class Updates:
             self.let_go()
 
 
-def _innermost(optimizer: Optimizer) -> Optimizer:
-    """Wrappers (accelerate's) pass the step on to the optimizer that they hold."""
+def innermost(optimizer: Optimizer) -> Optimizer:
+    """Return the optimizer that a wrapper (accelerate's) passes its steps on to."""
     while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
         optimizer = inner
     return optimizer
