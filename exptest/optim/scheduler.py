@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -21,9 +20,6 @@ from exptest.optim.saved import checked, described
 from exptest.optim.updates import Updates
 from exptest.record import Decision, Record
 from exptest.tuner import Tuner
-
-# Far more micro-batches than an accumulation has.
-MANY_SILENT = 100
 
 
 class ExpTest:
@@ -44,10 +40,15 @@ class ExpTest:
         path_correction: lengthen windows by the path ratio ρ; False for full-batch training.
         restart: what happens to the weights when the search rejects a rate. ``"initial"``:
             parameters, optimizer state and, given ``model``, buffers go back to where they
-            were now. None: they stay. A function: it is called, and must change parameters in
-            place. While tuning, weights stay, except that a divergence (calibrated) goes back
+            were before the first update. None: they stay. A function: it is called, and must
+            change parameters in place. While tuning, weights stay, except that a divergence (calibrated) goes back
             to the start of its window under ``"initial"``, or calls the function.
         model: gives the buffers to restart (batch-norm statistics and the like).
+        loss_floor: the smallest value the loss can take, as for `Tuner`.
+        schedule: a torch scheduler on this optimizer whose factor multiplies η (a warm-up, a
+            cosine); never step it yourself. Nobody but ExpTest may write the rates.
+        on_restart: called with the decision after weights went back, to reset what follows
+            them: an average of the weights, a gradient scaler.
 
     Raises:
         TypeError, ValueError: an argument is out of range; nothing has been changed then.
@@ -102,7 +103,7 @@ class ExpTest:
         self._observations = Observations()
         self._restarts = restarts
         self._path = GradientPath(optimizer) if path_correction else None
-        self._silent, self._agreed = 0, False
+        self._agreed = False
         self._updates = Updates(optimizer, self._before_update, self._after_update)
         self._rates.write(self.tuner.lr)
 
@@ -159,14 +160,13 @@ class ExpTest:
                 since the last loss; the weights are not finite and nothing restores them.
         """
         scalar = _scalar(loss)
-        made, self._updates.made = self._updates.made, 0
-        self._check_updates(made)
+        made = self._updates.taken()
         self._follow()
         self._rates.check()
         if not self._agreed:
             self._agree()
         probe = None if made or self._path is None else self._path.norm()
-        self._observations.put(scalar, updated=made > 0, factor=self._rates.factor, probe=probe)
+        self._observations.put(scalar, updated=made, factor=self._rates.factor, probe=probe)
         if made:
             self._rates.advance()
         return self._observe(wait=self._observations.waiting >= self.tuner.attention_in)
@@ -178,25 +178,6 @@ class ExpTest:
         own = {"path_correction": path, "steps": steps}
         agree({**tuner["settings"], **tuner["machine"], **own})
         self._agreed = True
-
-    def _check_updates(self, made: int) -> None:
-        if not self._updates.attached:
-            raise RuntimeError(
-                "another ExpTest has been made on this optimizer since; step that one."
-            )
-        if made > 1:
-            raise RuntimeError(
-                f"the optimizer made {made} updates since the last loss; call step(loss) after "
-                "each of them, with the loss that it minimized."
-            )
-        self._silent = 0 if made else self._silent + 1
-        if self._silent == MANY_SILENT:
-            warnings.warn(
-                f"{MANY_SILENT} losses came without an update of this optimizer: they are held "
-                "until one comes. If it is wrapped (SAM, master weights), pass the optimizer "
-                "that steps.",
-                stacklevel=3,
-            )
 
     def _observe(self, *, wait: bool) -> Decision | None:
         """Hand the tuner the losses that have arrived; act on its decision.
@@ -283,7 +264,7 @@ class ExpTest:
         for name, part in self._parts().items():
             if part is not None:
                 part.load_state_dict(state[name])
-        self._silent = self._updates.made = 0
+        self._updates.forget()
         self._agreed = False
         self._rates.write(self.tuner.lr)
 

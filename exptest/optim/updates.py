@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakMethod
 
 import torch
 from torch.optim import Optimizer
+
+# Far more micro-batches than an accumulation has.
+MANY_SILENT = 100
 
 
 class Updates:
@@ -33,11 +37,37 @@ class Updates:
             hooked.register_step_post_hook(eager(self._run_after)),
         ]
         self.made = 0
+        self._silent = 0
 
-    @property
-    def attached(self) -> bool:
-        """Whether it still sees the optimizer."""
-        return bool(self._handles)
+    def taken(self) -> bool:
+        """Return whether the optimizer has stepped since last asked.
+
+        Raises:
+            RuntimeError: it has more than once, or another one has taken it over.
+        """
+        if not self._handles:
+            raise RuntimeError(
+                "another ExpTest has been made on this optimizer since; step that one."
+            )
+        made, self.made = self.made, 0
+        if made > 1:
+            raise RuntimeError(
+                f"the optimizer made {made} updates since the last loss; call step(loss) after "
+                "each of them, with the loss that it minimized."
+            )
+        self._silent = 0 if made else self._silent + 1
+        if self._silent == MANY_SILENT:
+            warnings.warn(
+                f"{MANY_SILENT} losses came without an update of this optimizer: they are held "
+                "until one comes. If it is wrapped (SAM, master weights), pass the optimizer "
+                "that steps.",
+                stacklevel=3,
+            )
+        return made == 1
+
+    def forget(self) -> None:
+        """Count from here on."""
+        self.made = self._silent = 0
 
     def let_go(self) -> None:
         """Remove the hooks."""
