@@ -214,11 +214,18 @@ class ExpTest:
         groups = self.optimizer.param_groups
         return any(not torch.isfinite(p).all() for group in groups for p in group["params"])
 
+    def _forget_gradients(self) -> None:
+        """Those of an accumulation that is under way were taken at weights that are gone."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
     def _apply(self, decision: Decision) -> None:
         if decision.restarts:
             self._rates.restart()
         if decision.restarts or decision.kind == "divergence":
             self._restarts.go_back(decision)
+            self._forget_gradients()
         self._rates.write(self.tuner.lr)
         if not decision.accepted and self._broken():
             raise RuntimeError(
