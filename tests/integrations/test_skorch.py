@@ -1,0 +1,45 @@
+"""The ten lines for skorch that the documentation shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from tests.integrations.loops import (
+    BATCH,
+    OPTIMIZERS,
+    assert_same,
+    data,
+    documented,
+    network,
+    plain,
+)
+
+pytestmark = pytest.mark.slow
+skorch = pytest.importorskip("skorch")
+
+EPOCHS = 20
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_fit_ends_with_the_weights_of_the_plain_loop_and_its_history_has_the_rates(
+    kind: str,
+) -> None:
+    scope: dict[str, Any] = {}
+    exec(documented("skorch"), scope)
+    callback = scope["ExpTestCallback"](max_lr=2.0)
+    net = skorch.NeuralNet(
+        network(), torch.nn.MSELoss, max_epochs=EPOCHS, batch_size=BATCH, lr=1.0,
+        optimizer=lambda named, lr: OPTIMIZERS[kind]([p for _, p in named]),
+        iterator_valid__batch_size=7, verbose=0, callbacks=[callback],
+        train_split=skorch.helper.predefined_split(TensorDataset(*data())),  # it validates, too
+    )  # fmt: skip
+    net.fit(*data())
+    record = callback.exptest_.record
+    assert_same(record, net.module_, plain(EPOCHS, optimizer=kind, settings={"max_lr": 2.0}))
+    seen = [rate for epoch in net.history[:, "batches", :, "lr"] for rate in epoch]
+    np.testing.assert_array_equal(seen, record.lrs)
