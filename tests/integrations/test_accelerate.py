@@ -12,6 +12,7 @@ import torch
 
 from tests.integrations.loops import (
     OPTIMIZERS,
+    SETTINGS,
     assert_same,
     batches,
     documented,
@@ -26,7 +27,7 @@ accelerate = pytest.importorskip("accelerate")
 
 EPOCHS, CUT = 20, 6
 CODE = documented("accelerate").partition("for x, y in loader:")
-PREPARE, EPOCH = CODE[0].replace("0.5", "2.0"), CODE[1] + CODE[2]
+PREPARE, EPOCH = CODE[0].replace("max_lr=0.5", "**SETTINGS"), CODE[1] + CODE[2]
 
 
 class Run:
@@ -43,6 +44,7 @@ class Run:
             "optimizer": OPTIMIZERS[kind](model.parameters()),
             "loader": batches(),
             "loss_fn": loss_fn,
+            "SETTINGS": SETTINGS,
         }
         exec("from exptest import ExpTest\n" + PREPARE, self.scope)
 
@@ -80,7 +82,7 @@ def _fresh() -> Iterator[None]:
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
 def test_a_run_ends_with_the_weights_of_the_plain_loop(kind: str, accumulate: int) -> None:
     run = Run(kind, accumulate).train(EPOCHS)
-    expected = plain(EPOCHS, optimizer=kind, accumulate=accumulate, settings={"max_lr": 2.0})
+    expected = plain(EPOCHS, optimizer=kind, accumulate=accumulate)
     assert_same(run.exptest.record, run.model, expected)
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 from tests.integrations.loops import (
     BATCH,
     OPTIMIZERS,
+    SETTINGS,
     assert_same,
     data,
     documented,
@@ -21,6 +22,7 @@ from tests.integrations.loops import (
 
 pytestmark = pytest.mark.slow
 skorch = pytest.importorskip("skorch")
+from skorch.helper import predefined_split  # noqa: E402
 
 EPOCHS = 20
 
@@ -29,17 +31,17 @@ EPOCHS = 20
 def test_a_fit_ends_with_the_weights_of_the_plain_loop_and_its_history_has_the_rates(
     kind: str,
 ) -> None:
-    scope: dict[str, Any] = {}
-    exec(documented("skorch"), scope)
-    callback = scope["ExpTestCallback"](max_lr=2.0)
+    scope: dict[str, Any] = {"SETTINGS": SETTINGS}
+    exec(documented("skorch").replace("max_lr=self.max_lr", "**SETTINGS"), scope)
+    callback = scope["ExpTestCallback"](max_lr=None)
     net = skorch.NeuralNet(
         network(), torch.nn.MSELoss, max_epochs=EPOCHS, batch_size=BATCH, lr=1.0,
         optimizer=lambda named, lr: OPTIMIZERS[kind]([p for _, p in named]),
         iterator_valid__batch_size=7, verbose=0, callbacks=[callback],
-        train_split=skorch.helper.predefined_split(TensorDataset(*data())),  # it validates, too
+        train_split=predefined_split(TensorDataset(*data())),  # it validates, too
     )  # fmt: skip
     net.fit(*data())
     record = callback.exptest_.record
-    assert_same(record, net.module_, plain(EPOCHS, optimizer=kind, settings={"max_lr": 2.0}))
+    assert_same(record, net.module_, plain(EPOCHS, optimizer=kind))
     seen = [rate for epoch in net.history[:, "batches", :, "lr"] for rate in epoch]
     np.testing.assert_array_equal(seen, record.lrs)
