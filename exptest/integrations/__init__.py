@@ -1,6 +1,6 @@
 """ExpTest inside other people's training loops.
 
-Lightning (``pip install "exptest[lightning]"``); ``print(callback.record)`` says what it did::
+Lightning (``pip install -e ".[lightning]"``); ``print(callback.record)`` says what it did::
 
     from exptest.integrations.lightning import ExpTestCallback
 
@@ -8,7 +8,7 @@ Lightning (``pip install "exptest[lightning]"``); ``print(callback.record)`` say
     trainer = Trainer(max_epochs=10, callbacks=[callback])
     trainer.fit(model, loader)
 
-Transformers (``pip install "exptest[transformers]"``); the Trainer's own scheduler is not used::
+Transformers (``pip install -e ".[transformers]"``); the Trainer's own scheduler is not used::
 
     from exptest.integrations.transformers import ExpTestCallback
 

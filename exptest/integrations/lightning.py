@@ -16,7 +16,7 @@ except ImportError:
         from pytorch_lightning import Callback
     except ImportError as error:
         raise ImportError(
-            "exptest.integrations.lightning needs Lightning: pip install 'exptest[lightning]'."
+            "exptest.integrations.lightning needs Lightning: pip install -e '.[lightning]'."
         ) from error
 
 

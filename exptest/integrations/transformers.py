@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "exptest.integrations.transformers needs transformers and accelerate: "
-        "pip install 'exptest[transformers]'."
+        "pip install -e '.[transformers]'."
     ) from error
 
 

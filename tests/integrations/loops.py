@@ -87,12 +87,12 @@ def weights(model: nn.Module) -> list[Tensor]:
 def assert_same(
     record: Record, model: nn.Module, expected: tuple[Record, list[Tensor]], rtol: float = 0.0
 ) -> None:
-    """The same decisions, at the same steps, and the same weights (bit for bit if ``rtol`` is 0)."""
+    """The same losses, decisions and weights (bit for bit if ``rtol`` is 0)."""
     other, kept = expected
     assert len(other.decisions) >= 2  # else it shows nothing
     mine, theirs = ([(d.step, d.kind, d.accepted, d.lr_after) for d in r.decisions]
                     for r in (record, other))  # fmt: skip
     assert mine == theirs
-    np.testing.assert_allclose(record.losses, other.losses, rtol=rtol, atol=0)
+    np.testing.assert_allclose(record.losses, other.losses, rtol=rtol, atol=rtol)
     for here, there in zip(weights(model), kept, strict=True):
-        torch.testing.assert_close(here, there, rtol=rtol, atol=0)
+        torch.testing.assert_close(here, there, rtol=rtol, atol=rtol)

@@ -24,5 +24,5 @@ def test_a_missing_framework_is_named_with_its_extra(
     for name in FRAMEWORKS:
         monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     monkeypatch.delitem(sys.modules, f"exptest.integrations.{extra}", raising=False)
-    with pytest.raises(ImportError, match=rf"pip install 'exptest\[{extra}\]'"):
+    with pytest.raises(ImportError, match=rf"pip install -e '\.\[{extra}\]'"):
         importlib.import_module(f"exptest.integrations.{extra}")

@@ -111,9 +111,7 @@ def test_in_bfloat16_it_is_the_plain_loop_under_autocast(tmp_path: Path) -> None
 def test_the_loggers_see_the_rate_of_every_step(accumulate: int, tmp_path: Path) -> None:
     monitor = lightning.callbacks.LearningRateMonitor("step")
     logger = lightning.loggers.CSVLogger(tmp_path)
-    callback, _ = fit(
-        tmp_path, "adam", monitor, logger=logger, accumulate_grad_batches=accumulate
-    )
+    callback, _ = fit(tmp_path, "adam", monitor, logger=logger, accumulate_grad_batches=accumulate)
     last = slice(accumulate - 1, None, accumulate)  # the batch before each update
     log = pd.read_csv(Path(logger.log_dir) / "metrics.csv")
     expected = callback.record.lrs
@@ -143,6 +141,7 @@ def test_validation_does_not_count(tmp_path: Path) -> None:
     assert_same(callback.record, module.net, plain(EPOCHS))
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_resuming_mid_window_is_the_run_that_went_on(kind: str, tmp_path: Path) -> None:
     def saves() -> Any:

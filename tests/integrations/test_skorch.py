@@ -36,7 +36,7 @@ def test_a_fit_ends_with_the_weights_of_the_plain_loop_and_its_history_has_the_r
     callback = scope["ExpTestCallback"](max_lr=None)
     net = skorch.NeuralNet(
         network(), torch.nn.MSELoss, max_epochs=EPOCHS, batch_size=BATCH, lr=1.0,
-        optimizer=lambda named, lr: OPTIMIZERS[kind]([p for _, p in named]),
+        optimizer=lambda groups, lr: OPTIMIZERS[kind](groups),
         iterator_valid__batch_size=7, verbose=0, callbacks=[callback],
         train_split=predefined_split(TensorDataset(*data())),  # it validates, too
     )  # fmt: skip

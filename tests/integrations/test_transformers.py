@@ -33,7 +33,8 @@ class Sentences(torch.utils.data.Dataset):
         generator = torch.Generator().manual_seed(3)
         step = torch.randint(1, 3, (BATCH * 30, LENGTH), generator=generator)
         self.ids = step.cumsum(1) % WORDS
-        hidden = torch.rand(self.ids.shape, generator=generator) < torch.linspace(0, 0.8, 120)[:, None]
+        share = torch.linspace(0, 0.8, len(self.ids))[:, None]
+        hidden = torch.rand(self.ids.shape, generator=generator) < share
         hidden[:, 0] = True  # the first is never predicted; some versions count it all the same
         self.labels = torch.where(hidden, -100, self.ids)
 
@@ -88,8 +89,12 @@ def train(
     return callback, trainer
 
 
-def mean_over_words(model: Any, batch: dict[str, Tensor], words: Tensor) -> Tensor:
-    return model(**batch, num_items_in_batch=words).loss
+def words(update: list[dict[str, Tensor]]) -> Any:
+    return sum((batch["labels"][:, 1:] != -100).sum() for batch in update)
+
+
+def mean_over_words(model: Any, batch: dict[str, Tensor], update: list[Any]) -> Tensor:
+    return model(**batch, num_items_in_batch=words(update)).loss
 
 
 def plain(
@@ -113,9 +118,8 @@ def plain(
     updates = [batches[i : i + accumulate] for i in range(0, len(batches), accumulate)]
     for step in range(STEPS):
         update = updates[step % len(updates)]
-        words = sum((batch["labels"][:, 1:] != -100).sum() for batch in update)
         base.zero_grad()
-        losses = [loss_of(model, batch, words) for batch in update]
+        losses = [loss_of(model, batch, update) for batch in update]
         for loss in losses:
             loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -140,11 +144,11 @@ def test_a_training_ends_with_the_weights_of_the_plain_loop_and_logs_its_rates(
 
 
 def test_label_smoothing_is_part_of_the_loss(tmp_path: Path) -> None:
-    def smoothed(model: Any, batch: dict[str, Tensor], words: Tensor) -> Tensor:
+    def smoothed(model: Any, batch: dict[str, Tensor], update: list[Any]) -> Tensor:
         labels, logits = batch["labels"][:, 1:], model(batch["input_ids"]).logits[:, :-1]
         return nn.functional.cross_entropy(
             logits.flatten(0, 1), labels.flatten(), label_smoothing=0.2, reduction="sum"
-        ) / words
+        ) / words(update)
 
     callback, trainer = train(tmp_path, label_smoothing_factor=0.2)
     expected = plain(loss_of=smoothed)  # the Trainer smooths by a formula of its own
@@ -160,8 +164,11 @@ def test_a_loss_of_ones_own_is_averaged_over_the_batches(tmp_path: Path) -> None
             super().__init__(*args, **kwargs)
             self.model_accepts_loss_kwargs = False  # so the Trainer divides by the batches
 
+    def mean_over_batches(model: Any, batch: dict[str, Tensor], update: list[Any]) -> Tensor:
+        return model(**batch).loss / len(update)
+
     callback, trainer = train(tmp_path, Own, gradient_accumulation_steps=4)
-    expected = plain(accumulate=4, loss_of=lambda model, batch, _: model(**batch).loss / 4)
+    expected = plain(accumulate=4, loss_of=mean_over_batches)
     assert_same(callback.record, trainer.model, expected)
 
 
@@ -272,9 +279,7 @@ class TestRefusals:
 
     def test_a_checkpoint_without_exptest_is_no_beginning(self, tmp_path: Path) -> None:
         options = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
-        InOrder(
-            language_model(), arguments(tmp_path, **options), train_dataset=Sentences()
-        ).train()
+        InOrder(language_model(), arguments(tmp_path, **options), train_dataset=Sentences()).train()
         with pytest.raises(ValueError, match=r"of step 2 was saved without ExpTestCallback"):
             train(tmp_path, resume=str(tmp_path / "checkpoint-2"), **options)
 
