@@ -30,7 +30,8 @@ class ExpTestCallback(TrainerCallback):
     rates and takes ExpTest's state into the checkpoints; ``learning_rate`` of `TrainingArguments`
     only sets the ratios of the groups. The loss of an update is the sum of what
     ``training_step`` differentiated: the mean over its batches, or over its tokens where the
-    Trainer averages over those. Evaluation does not count.
+    Trainer averages over those. Evaluation does not count. The Trainer itself resumes only with
+    torch 2.6 or later.
 
     Args:
         max_lr: where the search begins, see `exptest.linearized.max_learning_rate`.

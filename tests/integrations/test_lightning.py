@@ -113,7 +113,7 @@ def test_the_loggers_see_the_rate_of_every_step(accumulate: int, tmp_path: Path)
     logger = lightning.loggers.CSVLogger(tmp_path)
     callback, _ = fit(tmp_path, "adam", monitor, logger=logger, accumulate_grad_batches=accumulate)
     last = slice(accumulate - 1, None, accumulate)  # the batch before each update
-    log = pd.read_csv(Path(logger.log_dir) / "metrics.csv")
+    log = pd.read_csv(Path(logger.log_dir) / "metrics.csv", float_precision="round_trip")
     expected = callback.record.lrs
     assert len(set(expected)) > 1
     np.testing.assert_array_equal(monitor.lrs["lr-Adam"][last], expected)
