@@ -22,7 +22,7 @@ FLOORS = [
     {"recorded", "models", "data"},
     {"optim"},
     {"training"},
-    {"experiments"},
+    {"experiments", "integrations"},
     {"plots"},
     {"saved_pictures"},
     {"widgets", "bench"},
@@ -76,6 +76,8 @@ def test_rooms_know_only_their_own_libraries(path: Path) -> None:
         assert not libraries & {"torch", "matplotlib", "ipywidgets"}
     if here == "linearized":
         assert not libraries & {"statsmodels", "matplotlib", "ipywidgets"}
+    if here != "integrations":
+        assert not libraries & {"lightning", "pytorch_lightning", "transformers"}
     if here in {"tuner", "record", "recorded"}:
         assert not any(name.startswith("exptest.linearized") for name in imports(path))
 

@@ -67,16 +67,17 @@ class Restarts:
         if self._places:
             self._places[0].restore()
 
-    def go_back(self, decision: Decision) -> None:
-        """Go back: to the beginning from a search, else to the start of the window."""
+    def go_back(self, decision: Decision) -> bool:
+        """Go back, to the beginning from a search, else to the start of the window; say whether."""
         if self._restart is None:
-            return
+            return False
         if callable(self._restart):
             self._restart()
         else:
             self._places[0 if decision.restarts else 1].restore()
         if self._on_restart is not None:
             self._on_restart(decision)
+        return True
 
     def begin_window(self) -> None:
         """Remember where the window begins."""

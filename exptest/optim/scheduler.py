@@ -41,8 +41,9 @@ class ExpTest:
         restart: what happens to the weights when the search rejects a rate. ``"initial"``:
             parameters, optimizer state and, given ``model``, buffers go back to where they
             were before the first update. None: they stay. A function: it is called, and must
-            change parameters in place. While tuning, weights stay, except that a divergence (calibrated) goes back
-            to the start of its window under ``"initial"``, or calls the function.
+            change parameters in place. While tuning, weights stay, except that a divergence
+            (calibrated) goes back to the start of its window under ``"initial"``, or calls the
+            function.
         model: gives the buffers to restart (batch-norm statistics and the like).
         loss_floor: the smallest value the loss can take, as for `Tuner`.
         schedule: a torch scheduler on this optimizer whose factor multiplies η (a warm-up, a
@@ -212,11 +213,18 @@ class ExpTest:
         own = any(not torch.isfinite(local(p)).all() for p in weights)
         return mean_over_ranks([float(own)])[0] > 0
 
+    def _forget_gradients(self) -> None:
+        """Those of an accumulation that is under way were taken at weights that are gone."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
     def _apply(self, decision: Decision) -> None:
         if decision.restarts:
             self._rates.restart()
         if decision.restarts or decision.kind == "divergence":
-            self._restarts.go_back(decision)
+            if self._restarts.go_back(decision):
+                self._forget_gradients()
         self._rates.write(self.tuner.lr)
         if not decision.accepted and self._broken():
             raise RuntimeError(
