@@ -222,9 +222,9 @@ class ExpTest:
     def _apply(self, decision: Decision) -> None:
         if decision.restarts:
             self._rates.restart()
-        if decision.restarts or decision.kind == "divergence":
-            if self._restarts.go_back(decision):
-                self._forget_gradients()
+        lost = decision.restarts or decision.kind == "divergence"
+        if lost and self._restarts.go_back(decision):
+            self._forget_gradients()
         self._rates.write(self.tuner.lr)
         if not decision.accepted and self._broken():
             raise RuntimeError(
