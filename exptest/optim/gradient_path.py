@@ -32,7 +32,7 @@ class GradientPath:
         self._optimizer = optimizer
         self._sums: dict[int, Tensor] = {}  # by the parameter's place among all
         self._length: Tensor | float = 0.0
-        self._steps = 0
+        self._bare = 0  # updates without any gradient
 
     def _gradients(self) -> dict[int, Tensor]:
         found = [p.grad for group in self._optimizer.param_groups for p in group["params"]]
@@ -45,7 +45,7 @@ class GradientPath:
     def begin_window(self, *, keep: bool = False) -> None:
         """Forget the sums so far, unless they are to go on (``keep``)."""
         if not keep:
-            self._sums, self._length, self._steps = {}, 0.0, 0
+            self._sums, self._length, self._bare = {}, 0.0, 0
 
     def norm(self) -> Tensor | None:
         """Return ‖g‖ of the gradients that there are now; None if there are none."""
@@ -54,8 +54,8 @@ class GradientPath:
 
     def add(self) -> None:
         """Take the gradients that the parameters hold now, if they are finite."""
-        self._steps += 1
         if not (gradients := self._gradients()):
+            self._bare += 1
             return
         length = _norm([*gradients.values()])
         if isinstance(length, Tensor):  # nobody waits to know: what is not finite counts as zero
@@ -73,11 +73,10 @@ class GradientPath:
 
     def ratio(self) -> float:
         """Return ρ ≥ 1 over all steps since the sums began (one synchronisation)."""
-        if self._steps and not self._sums:
+        if self._bare and not self._sums:
             warnings.warn(
-                f"the optimizer made {self._steps} updates in this window, and none of its "
-                "parameters had a finite gradient: ρ is taken for 1. Are they the model's, "
-                "does the loss depend on them?",
+                f"at {self._bare} updates in this window none of the optimizer's parameters had "
+                "a gradient: ρ is taken for 1. Are they the model's, does the loss depend on them?",
                 stacklevel=2,
             )
         length, chord = float(self._length), float(_norm([*self._sums.values()]))
@@ -95,13 +94,13 @@ class GradientPath:
         return {
             "length": float(self._length),
             "sums": [None if s is None else s.clone() for s in sums],
-            "steps": self._steps,
+            "bare": self._bare,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         pairs = enumerate(zip(self._parameters(), state["sums"], strict=True))
         self._sums = {i: s.to(p.device, copy=True) for i, (p, s) in pairs if s is not None}
-        self._length, self._steps = state["length"], state["steps"]
+        self._length, self._bare = state["length"], state["bare"]
 
 
 def _norm(tensors: list[Tensor]) -> Tensor | float:

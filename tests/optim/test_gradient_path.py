@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from exptest.optim import ExpTest
+from exptest.optim.gradient_path import GradientPath
 from exptest.statistics import PathRatio, window_length
 from exptest.tuner import MIN_WINDOW
 from tests.optim.run import OPTIMIZERS, Run
@@ -81,3 +82,16 @@ def test_sparse_gradients_are_summed_as_dense_ones() -> None:
         ratios.append(exptest.tuner._window.path_ratio)
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-6)
     assert ratios[0] > 1.1
+
+
+def test_a_window_without_any_gradient_is_said_and_one_of_overflows_is_not() -> None:
+    for gradient in (None, torch.full((2,), float("inf"))):
+        weight = nn.Parameter(torch.ones(2))
+        path = GradientPath(torch.optim.SGD([weight], lr=1.0))
+        weight.grad = gradient
+        path.add()
+        if gradient is None:
+            with pytest.warns(UserWarning, match="at 1 updates in this window none of the"):
+                assert path.ratio() == 1.0
+        else:
+            assert path.ratio() == 1.0

@@ -55,6 +55,7 @@ def fitted(run: WatchedRun) -> tuple[Any, torch.nn.Module]:
     return history, model
 
 
+@pytest.mark.filterwarnings("ignore:nothing will be decided")  # the last one fills no window
 @pytest.mark.parametrize(
     "settings",
     [
