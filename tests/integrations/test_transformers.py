@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.integrations.loops import SETTINGS, assert_same, documented, weights
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # random weights: nothing is downloaded
-transformers = pytest.importorskip("transformers")
-pytest.importorskip("accelerate")
-from exptest.integrations.transformers import ExpTestCallback  # noqa: E402
-from tests.integrations.language import (  # noqa: E402
+from tests.integrations.language import (
     STEPS,
+    ExpTestCallback,
     InOrder,
     Sentences,
     arguments,
     language_model,
     plain,
     train,
+    transformers,
     words,
 )
+from tests.integrations.loops import SETTINGS, assert_same, documented, weights
 
 pytestmark = pytest.mark.slow
 resumes = pytest.mark.skipif(
