@@ -11,10 +11,10 @@ from exptest.record import Record
 
 try:
     from lightning.pytorch import Callback
-except ImportError:
+except ModuleNotFoundError:
     try:
         from pytorch_lightning import Callback
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ImportError(
             "exptest.integrations.lightning needs Lightning: pip install -e '.[lightning]'."
         ) from error

@@ -16,7 +16,7 @@ from exptest.record import Record
 
 try:
     from transformers import Trainer, TrainerCallback
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise ImportError(
         "exptest.integrations.transformers needs transformers and accelerate: "
         "pip install -e '.[transformers]'."
@@ -83,8 +83,6 @@ class ExpTestCallback(TrainerCallback):
                 f"the checkpoint of step {state.global_step} was saved without ExpTestCallback; "
                 "load its weights alone and begin anew: from_pretrained(checkpoint)."
             )
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"]
         self._exptest = self._settings.make(optimizer, model)
         if saved is not None:
             self._exptest.load_state_dict(saved)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
-import transformers
 from torch import Tensor, nn
 
 from exptest import ExpTest
-from exptest.integrations.transformers import ExpTestCallback
 from exptest.record import Record
 from tests.integrations.loops import SETTINGS, weights
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # random weights: nothing is downloaded
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+from exptest.integrations.transformers import ExpTestCallback  # noqa: E402
 
 STEPS, BATCH, LENGTH, WORDS = 80, 4, 8, 11
 

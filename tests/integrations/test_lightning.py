@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -113,12 +113,15 @@ def test_the_loggers_see_the_rate_of_every_step(accumulate: int, tmp_path: Path)
     logger = lightning.loggers.CSVLogger(tmp_path)
     callback, _ = fit(tmp_path, "adam", monitor, logger=logger, accumulate_grad_batches=accumulate)
     last = slice(accumulate - 1, None, accumulate)  # the batch before each update
-    log = pd.read_csv(Path(logger.log_dir) / "metrics.csv", float_precision="round_trip")
+    with (Path(logger.log_dir) / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    rates = [float(row["lr-Adam"]) for row in rows if row["lr-Adam"]]
+    logged = [float(row["rate"]) for row in rows if row["rate"]]
     expected = callback.record.lrs
     assert len(set(expected)) > 1
     np.testing.assert_array_equal(monitor.lrs["lr-Adam"][last], expected)
-    np.testing.assert_array_equal(log["lr-Adam"].dropna()[last], expected)
-    np.testing.assert_allclose(log["rate"].dropna(), expected, rtol=1e-7)  # self.log: float32
+    np.testing.assert_array_equal(rates[last], expected)
+    np.testing.assert_allclose(logged, expected, rtol=1e-7)  # self.log: float32
 
 
 def test_a_schedule_that_is_handed_over_multiplies_the_rate(tmp_path: Path) -> None:
