@@ -33,8 +33,8 @@ class Settings:
             )
         if "model" in self._given:
             raise TypeError("the model is the framework's; leave model=... away.")
-        probe = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-        ExpTest(probe, model=nn.Identity(), **self._given)
+        probe = nn.Linear(1, 1)
+        ExpTest(torch.optim.SGD(probe.parameters(), lr=1.0), model=probe, **self._given)
 
     def make(self, optimizer: Optimizer, model: nn.Module) -> ExpTest:
         """Return an ExpTest on ``optimizer``, which owns its rates from now on."""
