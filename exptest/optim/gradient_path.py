@@ -63,10 +63,14 @@ class GradientPath:
             return
         self._length += length
         sums = self._sums
-        if known := [i for i in gradients if i in sums]:
-            _add_to([sums[i] for i in known], [gradients[i] for i in known])
-        if len(known) < len(gradients):
-            sums |= {i: _start(g) for i, g in gradients.items() if i not in sums}
+        late = (
+            {}
+            if sums.keys() == gradients.keys()
+            else {i: _start(gradients.pop(i)) for i in [*gradients] if i not in sums}
+        )
+        if gradients:
+            _add_to([sums[i] for i in gradients], [*gradients.values()])
+        sums |= late
 
     def ratio(self) -> float:
         """Return ρ ≥ 1 over all steps since the sums began (one synchronisation)."""
@@ -104,8 +108,8 @@ class GradientPath:
 def _norm(tensors: list[Tensor]) -> Tensor | float:
     """‖·‖ of all tensors together; a number only where it lies on the host already."""
     norms = torch._foreach_norm([*map(_single, tensors)]) if tensors else ()
-    if all([norm.is_cpu for norm in norms]):
-        return math.hypot(*[norm.numpy().item() for norm in norms])
+    if all(norm.is_cpu for norm in norms):
+        return math.hypot(*[norm.item() for norm in norms])
     norm = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]))
     return norm if norm.device.type == "mps" else norm.double()
 

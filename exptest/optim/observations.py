@@ -62,6 +62,9 @@ class Observations:
         for value in self._values(wait):
             mark = self._marks.popleft()
             self._waiting -= mark.updated
+            if mark.updated and not self._pending and math.isfinite(value):
+                yield value, mark.factor
+                continue
             if mark.probe:
                 self._overflowed = not math.isfinite(value)
             elif not math.isfinite(value):

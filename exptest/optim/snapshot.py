@@ -72,10 +72,10 @@ class Snapshot:
         for name, live in self._live_buffers().items():
             if name in self._buffers:
                 live.copy_(self._buffers[name])
-        for group, kept in zip(self._optimizer.param_groups, self._groups, strict=True):
+        for group, began in zip(self._optimizer.param_groups, self._groups, strict=True):
             for name in _own(group):
                 del group[name]
-            group.update(copy.deepcopy(kept))
+            group.update(copy.deepcopy(began))
         self._optimizer.state.clear()
         self._optimizer.state.update(
             {key: copy.deepcopy(kept) for key, kept in self._state.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 from weakref import WeakKeyDictionary, WeakMethod
 
 import torch
@@ -27,10 +27,9 @@ class Updates:
             earlier.let_go()
         self._owners[hooked] = self
         self._before, self._after = WeakMethod(before), WeakMethod(after)
-        eager = torch.compiler.disable  # a compiled optimizer.step would compile the hooks too
         self._handles = [
-            hooked.register_step_pre_hook(eager(self._run_before)),
-            hooked.register_step_post_hook(eager(self._run_after)),
+            hooked.register_step_pre_hook(_eagerly(self._run_before)),
+            hooked.register_step_post_hook(_eagerly(self._run_after)),
         ]
         self.made = 0
 
@@ -45,16 +44,22 @@ class Updates:
             handle.remove()
         self._handles = []
 
-    def _run_before(self, *_: Any) -> None:
+    def _run_before(self) -> None:
         if act := self._before():
             act()
 
-    def _run_after(self, *_: Any) -> None:
+    def _run_after(self) -> None:
         if act := self._after():
             self.made += 1
             act()
         else:
             self.let_go()
+
+
+def _eagerly(hook: Callable[..., None]) -> Callable[..., None]:
+    """Keep ``hook`` out of a compiled step (compiled, it would be so anew at each rate)."""
+    outside = torch.compiler.disable(hook)
+    return lambda *_: outside() if torch.compiler.is_compiling() else hook()
 
 
 def innermost(optimizer: Optimizer) -> Optimizer:

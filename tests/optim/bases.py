@@ -1,4 +1,4 @@
-"""Every optimizer that torch has, and some that others make, each with a model that it can train."""
+"""Every optimizer that torch has, some that others make, each with a model for it to train."""
 
 from __future__ import annotations
 

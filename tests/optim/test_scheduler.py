@@ -99,6 +99,7 @@ def test_a_divergence_while_tuning_goes_back_to_the_start_of_its_window() -> Non
 # -- stop and resume -----------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("as_users_do")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("method", ["paper", "calibrated"])
 @pytest.mark.parametrize("cut", [8, 130])
@@ -141,9 +142,11 @@ def test_a_state_of_another_model_changes_nothing() -> None:
     stranger = ExpTest(torch.optim.SGD(other.parameters(), lr=1.0), max_lr=0.02)
     run.step(0)
     run.step(1)
-    with pytest.raises(ValueError, match=r"saved with an optimizer of shapes \[\[\(1, 3\), \(1,\)\]\]"):
+    with pytest.raises(
+        ValueError, match=r"saved with an optimizer of shapes \[\[\(1, 3\), \(1,\)\]\]"
+    ):
         run.exptest.load_state_dict(stranger.state_dict())
-    with pytest.raises(ValueError, match="it lacks observations, optimizer, path"):
+    with pytest.raises(ValueError, match="its state lacks observations, optimizer, path"):
         run.exptest.load_state_dict(run.optimizer.state_dict())
     assert len(run.exptest.record.losses) == 2
     assert run.exptest.tuner.max_lr == 0.02
