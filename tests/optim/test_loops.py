@@ -121,9 +121,10 @@ def test_several_updates_between_two_losses_are_an_error() -> None:
 def test_many_losses_without_an_update_are_asked_about() -> None:
     run, exptest = pair()
     run.loss(0).backward()
+    for _ in range(99):
+        exptest.step(1.0)
     with pytest.warns(UserWarning, match="100 losses came without an update of this optimizer"):
-        for _ in range(100):
-            exptest.step(1.0)
+        exptest.step(1.0)
     assert len(exptest.record.losses) == 0
 
 
@@ -247,7 +248,7 @@ def test_two_optimizers_have_one_exptest_each_and_a_list_is_refused() -> None:
     run = Training(base("SGD"), rate=1.0)
     first, last = run.model[0], run.model[2]
     optimizers = [torch.optim.SGD(first.parameters(), lr=1.0), torch.optim.Adam(last.parameters())]
-    with pytest.raises(TypeError, match="got list; try .* of several make one ExpTest each"):
+    with pytest.raises(TypeError, match=r"got list; try .* of several make one ExpTest each"):
         ExpTest(optimizers, max_lr=0.1)  # type: ignore[arg-type]
     tests = [
         ExpTest(optimizer, max_lr=rate, min_window=8)

@@ -38,13 +38,16 @@ def test_a_scheduler_beside_is_named_with_its_group_and_both_rates(name: str) ->
     run = training()
     exptest = ExpTest(run.optimizer, max_lr=0.02, path_correction=False)
     beside = SCHEDULES[name](run.optimizer)
-    with pytest.raises(
-        RuntimeError, match=r"parameter group 0 is [\d.e-]+, but ExpTest has set 0\.01: .* schedule="
-    ):
+
+    def train() -> None:
         for number in range(30):
             loss = run.update(number)
             beside.step()
             exptest.step(loss)
+
+    named = r"parameter group 0 is [\d.e-]+, but ExpTest has set 0\.01: .* schedule="
+    with pytest.raises(RuntimeError, match=named):
+        train()
     assert exptest.record.lrs.tolist() == [0.02] * len(exptest.record.losses)
 
 
@@ -79,7 +82,7 @@ def test_a_checkpoint_of_the_optimizer_alone_is_another_writer() -> None:
     state = run.optimizer.state_dict()
     state["param_groups"][1]["lr"] = 0.125
     run.optimizer.load_state_dict(state)
-    with pytest.raises(RuntimeError, match="group 1 is 0.125, but ExpTest has set 0.5"):
+    with pytest.raises(RuntimeError, match=r"group 1 is 0\.125, but ExpTest has set 0\.5"):
         exptest.step(run.update(0))
 
 
