@@ -16,7 +16,11 @@ from exptest.record import Decision
 from tests.optim.bases import Base, Training, base, other_names, through_a_file, torch_names
 from tests.optim.run import same
 
-pytestmark = pytest.mark.usefixtures("as_users_do")
+pytestmark = [
+    pytest.mark.usefixtures("as_users_do"),
+    # torch's SequentialLR calls its parts as older versions of torch themselves advise against.
+    pytest.mark.filterwarnings("ignore:The epoch parameter in:UserWarning"),
+]
 NAMES = [*torch_names(), *other_names()]
 
 

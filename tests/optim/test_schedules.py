@@ -12,7 +12,11 @@ from torch.optim import lr_scheduler
 from exptest.optim import ExpTest
 from tests.optim.bases import Training, base
 
-pytestmark = pytest.mark.usefixtures("as_users_do")
+pytestmark = [
+    pytest.mark.usefixtures("as_users_do"),
+    # torch's SequentialLR calls its parts as older versions of torch themselves advise against.
+    pytest.mark.filterwarnings("ignore:The epoch parameter in:UserWarning"),
+]
 
 SCHEDULES: dict[str, Any] = {
     "LambdaLR": lambda o: lr_scheduler.LambdaLR(o, lambda step: 1 / (1 + step)),

@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from exptest.optim import ExpTest
+from exptest.optim.snapshot import _beside
 from tests.optim.bases import Base, Training, base, through_a_file
 from tests.optim.run import same
 
@@ -170,6 +171,15 @@ def test_a_group_added_just_before_saving_is_in_the_state() -> None:
     load(resumed.model, resumed.optimizer, again)
     assert again.get_last_lr() == [0.2, 0.1]
     assert same(again.state_dict()["restarts"]["places"][0]["tensors"][-1:], [late.detach()])
+
+
+def test_memory_loaded_on_the_host_goes_to_its_parameters_device_but_for_counters() -> None:
+    owner = torch.empty(2, device="meta")
+    kept = _beside(
+        owner, {"exp_avg": torch.ones(2), "step": torch.tensor(3.0), "old": [torch.ones(1)]}
+    )
+    assert [kept[name].device.type for name in ("exp_avg", "step")] == ["meta", "cpu"]
+    assert kept["old"][0].device.type == "meta"
 
 
 # -- small ---------------------------------------------------------------------------------
