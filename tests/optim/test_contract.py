@@ -181,6 +181,35 @@ def test_resuming_in_a_window_changes_no_bit_whatever_the_settings(
     assert bits[0] == bits[1]  # nan included
 
 
+def test_after_resuming_a_divergence_goes_back_with_the_optimizers_memory(any_base: Base) -> None:
+    def begun(seed: int) -> tuple[Training, ExpTest]:
+        run = Training(any_base, rate=any_base.rate, seed=seed)
+        return run, ExpTest(run.optimizer, max_lr=any_base.rate, model=run.model, min_window=8)
+
+    run, exptest = begun(0)
+    number, extra = 0, 3
+    while extra:
+        run.update(number)
+        exptest.step(10 * any_base.rate * 0.8**number)  # falls: the first rate is kept
+        number, extra = number + 1, extra - (exptest.tuner.phase == "tune")
+    load, (resumed, again) = through_a_file(run.model, run.optimizer, exptest), begun(1)
+    load(resumed.model, resumed.optimizer, again)
+    weights = []
+    for training, test in ((run, exptest), (resumed, again)):
+        training.update(number)
+        with torch.no_grad():
+            next(training.model.parameters()).fill_(float("nan"))
+        decision = test.step(float("nan"))
+        assert decision is not None
+        assert decision.phase == "tune"
+        assert decision.kind == "divergence"
+        for later in range(5):
+            training.update(later)
+            test.step(1e-3)
+        weights.append(training.weights())
+    assert same(*weights)
+
+
 def test_the_settings_drawn_lead_to_decisions_of_every_kind() -> None:
     kinds = set()
     for name in ("SGD", "SGD momentum", "Adam"):
