@@ -63,6 +63,31 @@ def test_a_restart_is_a_fresh_run_at_the_smaller_rate_to_the_bit(any_base: Base)
         assert same(run.weights(), fresh.weights()), number
 
 
+def test_counters_that_an_optimizer_keeps_in_its_groups_restart_too() -> None:
+    class Counting(torch.optim.Optimizer):
+        def __init__(self, params: Any, lr: float) -> None:
+            super().__init__(params, {"lr": lr, "k": 0})
+
+        @torch.no_grad()
+        def step(self) -> None:  # type: ignore[override]
+            for group in self.param_groups:
+                group["k"] += 1
+                for p in group["params"]:
+                    p -= group["lr"] / group["k"] * p.grad
+
+    run = Training(Base("Counting", Counting), rate=1.0)
+    exptest = ExpTest(run.optimizer, max_lr=1e-3, min_window=8, path_correction=False)
+    before = run.weights()
+    for number in range(7):
+        run.update(number)
+        assert exptest.step(1e-3 * (1 + number)) is None
+    assert run.optimizer.param_groups[0]["k"] == 7
+    run.update(7)
+    assert exptest.step(1e-2).restarts
+    assert run.optimizer.param_groups[0]["k"] == 0
+    assert same(run.weights(), before)
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_running_statistics_restart_with_the_model_and_only_with_it(known: bool) -> None:
     class Normal(Base):
