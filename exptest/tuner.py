@@ -194,7 +194,7 @@ class Tuner:
         if self._initial_loss is None:
             self._set_initial_loss(loss)
         window = self._window
-        if self._base is not None or not math.isfinite(loss):
+        if window.planned is not None or not math.isfinite(loss):
             window.losses.append(loss)
         if self.method == "calibrated":
             if self._diverges(loss, broken):
@@ -202,17 +202,18 @@ class Tuner:
             if not math.isfinite(loss):
                 self._skipped += 1
                 return None
-        if self._base is None:
+        if window.planned is None:
             return None
-        if path_ratio is not None and window.filled == self._base - 1:
+        if path_ratio is not None and window.filled == window.planned - 1:
             ratio = _checks.path_ratio(path_ratio() if callable(path_ratio) else path_ratio)
             window.lengthen(ratio)
         return self._test() if window.full else None
 
     def _check_floor(self, loss: float) -> None:
         """Below its floor a loss has no scale: L₀ would hang on the sign of one sample."""
-        tolerance = 1e-6 * (self._initial_loss or 0.0)
-        if not (math.isfinite(loss) and loss < self.loss_floor - tolerance):
+        if not loss < self.loss_floor:
+            return
+        if not math.isfinite(loss) or loss >= self.loss_floor - 1e-6 * (self._initial_loss or 0.0):
             return
         text = (
             f"step {len(self._losses)}: the loss is {loss:.6g}, below loss_floor = "
