@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-HALF = {torch.float16, torch.bfloat16}
+HALF, FULL = {torch.float16, torch.bfloat16}, {torch.float32, torch.float64}
 
 
 class GradientPath:
@@ -58,19 +58,16 @@ class GradientPath:
         if isinstance(length, Tensor):  # nobody waits to know: what is not finite counts as zero
             finite = torch.isfinite(length)
             length = torch.where(finite, length, 0.0)
-            gradients = {i: torch.where(finite, g, 0.0) for i, g in gradients.items()}
+            gradients = {i: torch.where(finite.to(g.device), g, 0.0) for i, g in gradients.items()}
         elif not math.isfinite(length):
             return
         self._length += length
-        sums = self._sums
-        late = (
-            {}
-            if sums.keys() == gradients.keys()
-            else {i: _start(gradients.pop(i)) for i in [*gradients] if i not in sums}
-        )
+        sums, late = self._sums, {}
+        if sums.keys() != gradients.keys():
+            late = {i: _start(gradients.pop(i)) for i in [*gradients] if i not in sums}
         if gradients:
             _add_to([sums[i] for i in gradients], [*gradients.values()])
-        sums |= late
+        sums.update(late)
 
     def ratio(self) -> float:
         """Return ρ ≥ 1 over all steps since the sums began (one synchronisation)."""
@@ -107,7 +104,9 @@ class GradientPath:
 
 def _norm(tensors: list[Tensor]) -> Tensor | float:
     """‖·‖ of all tensors together; a number only where it lies on the host already."""
-    norms = torch._foreach_norm([*map(_single, tensors)]) if tensors else ()
+    if any(t.dtype not in FULL or t.layout is not torch.strided for t in tensors):
+        tensors = [*map(_single, tensors)]
+    norms = torch._foreach_norm(tensors) if tensors else ()
     if all(norm.is_cpu for norm in norms):
         return math.hypot(*[norm.item() for norm in norms])
     norm = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]))
@@ -126,7 +125,7 @@ def _start(gradient: Tensor) -> Tensor:
 
 
 def _add_to(sums: list[Tensor], gradients: list[Tensor]) -> None:
-    places = [s.device for s in sums]
-    if places != [g.device for g in gradients]:  # the model has moved since
-        gradients = [g.to(place) for g, place in zip(gradients, places, strict=True)]
+    if [*map(Tensor.get_device, sums)] != [*map(Tensor.get_device, gradients)]:
+        # The model has moved since.
+        gradients = [g.to(s.device) for g, s in zip(gradients, sums, strict=True)]
     torch._foreach_add_(sums, gradients)

@@ -32,6 +32,11 @@ class LossStream:
         """Losses put in and not yet taken out."""
         return len(self._ready) + self._in_flight
 
+    @property
+    def late(self) -> bool:
+        """Whether some may not have arrived."""
+        return self._in_flight > 0
+
     def put(self, loss: Tensor) -> None:
         """Send one loss (a real tensor with one element) on its way."""
         if loss.is_cpu:

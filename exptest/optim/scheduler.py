@@ -166,7 +166,7 @@ class ExpTest:
         self._observations.put(scalar, updated=made > 0, factor=self._rates.factor, probe=probe)
         if made:
             self._rates.advance()
-        return self._observe(wait=self._observations.waiting >= self.tuner.attention_in)
+        return self._observe()
 
     def _agree(self) -> None:
         """Once: ranks that start at different rates would wait for each other for ever."""
@@ -193,13 +193,17 @@ class ExpTest:
                 stacklevel=3,
             )
 
-    def _observe(self, *, wait: bool) -> Decision | None:
+    def _due(self) -> bool:
+        """Whether the losses on their way are as many as the tuner needs to look at them."""
+        return self._observations.waiting >= self.tuner.attention_in
+
+    def _observe(self) -> Decision | None:
         """Hand the tuner the losses that have arrived; act on its decision.
 
         On an accelerator a divergence is seen a few steps late; those steps are dropped.
         """
         ratio = self._path.ratio if self._path is not None else None
-        for value, factor in self._observations.arrived(wait=wait):
+        for value, factor in self._observations.arrived(wait=self._due):
             try:
                 decision = self.tuner.observe(
                     value, path_ratio=ratio, factor=factor, broken=self._broken

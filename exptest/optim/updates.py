@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakMethod
 
 import torch
@@ -28,8 +28,8 @@ class Updates:
         self._owners[hooked] = self
         self._before, self._after = WeakMethod(before), WeakMethod(after)
         self._handles = [
-            hooked.register_step_pre_hook(_eagerly(self._run_before)),
-            hooked.register_step_post_hook(_eagerly(self._run_after)),
+            hooked.register_step_pre_hook(self._run_before),
+            hooked.register_step_post_hook(self._run_after),
         ]
         self.made = 0
 
@@ -44,22 +44,23 @@ class Updates:
             handle.remove()
         self._handles = []
 
-    def _run_before(self) -> None:
+    def _run_before(self, *_: Any) -> None:
         if act := self._before():
-            act()
+            _eagerly(act)
 
-    def _run_after(self) -> None:
+    def _run_after(self, *_: Any) -> None:
         if act := self._after():
             self.made += 1
-            act()
+            _eagerly(act)
         else:
             self.let_go()
 
 
-def _eagerly(hook: Callable[..., None]) -> Callable[..., None]:
-    """Keep ``hook`` out of a compiled step (compiled, it would be so anew at each rate)."""
-    outside = torch.compiler.disable(hook)
-    return lambda *_: outside() if torch.compiler.is_compiling() else hook()
+def _eagerly(act: Callable[[], None]) -> None:
+    """Keep ``act`` out of a compiled step (compiled, it would be so anew at each rate)."""
+    if torch.compiler.is_compiling():
+        act = torch.compiler.disable(act)
+    act()
 
 
 def innermost(optimizer: Optimizer) -> Optimizer:

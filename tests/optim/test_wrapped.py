@@ -9,7 +9,6 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from exptest.optim import ExpTest
-from exptest.optim.updates import Updates
 from tests.optim.bases import Training, base, through_a_file
 from tests.optim.run import same
 from tests.optim.window import error, small, weights
@@ -108,13 +107,13 @@ def test_a_compiled_model_and_a_compiled_step_change_nothing(kind: Any) -> None:
 def test_the_hooks_stay_out_of_what_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled, they would be so anew at every rate."""
     seen = []
-    run_after = Updates._run_after
+    run_after = ExpTest._after_update
 
-    def spied(self: Updates) -> None:
+    def spied(self: ExpTest) -> None:
         seen.append(torch.compiler.is_compiling())
         run_after(self)
 
-    monkeypatch.setattr(Updates, "_run_after", spied)
+    monkeypatch.setattr(ExpTest, "_after_update", spied)
     torch.compiler.reset()
     test, _ = compiled(torch.optim.SGD, True)
     assert len(test.record.losses) == 60
