@@ -58,8 +58,10 @@ class OpenWindow:
         window's own first one included.
         """
         if math.isfinite(loss):
-            first = self.first
-            exploded = first is not None and loss - floor > factor * max(harmless, first - floor)
+            height = loss - floor
+            exploded = height > factor * harmless and (
+                self.first is not None and height > factor * (self.first - floor)
+            )
         else:
             self.skipped += 1
             exploded = True

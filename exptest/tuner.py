@@ -192,22 +192,21 @@ class Tuner:
         if self.initial_loss is None:
             self._set_initial_loss(loss)
         window = self._window
-        if self._base is not None or not math.isfinite(loss):
+        if window.planned is not None or not math.isfinite(loss):
             window.losses.append(loss)
         if self.method == "calibrated" and self._diverges(loss, broken):
             return self._decide("divergence", None, accepted=False)
-        if self._base is None or (self.method == "calibrated" and not math.isfinite(loss)):
+        if window.planned is None or (self.method == "calibrated" and not math.isfinite(loss)):
             self._skipped += not math.isfinite(loss)
             return None
-        if path_ratio is not None and window.filled == self._base - 1:
+        if path_ratio is not None and window.filled == window.planned - 1:
             ratio = _checks.path_ratio(path_ratio() if callable(path_ratio) else path_ratio)
             window.lengthen(ratio)
         return self._test() if window.full else None
 
     def _check_floor(self, loss: float) -> None:
         """Below its floor a loss has no scale: L₀ would hang on the sign of one sample."""
-        tolerance = 1e-6 * (self.initial_loss or 0.0)
-        if not (math.isfinite(loss) and loss < self.loss_floor - tolerance):
+        if not -math.inf < loss < self.loss_floor - 1e-6 * (self.initial_loss or 0.0):
             return
         text = (
             f"step {len(self._losses)}: the loss is {loss:.6g}, below loss_floor = "

@@ -215,7 +215,7 @@ def test_what_an_accepted_window_held_is_no_divergence() -> None:
     decision = [tuner.observe(loss, path_ratio=1.0) for loss in decay][-1]
     assert decision is not None
     assert decision.accepted
-    assert [tuner.observe(80.0, path_ratio=1.0) for _ in range(20)] == [None] * 20
+    assert [tuner.observe(loss, path_ratio=1.0) for loss in (0.01, *[80.0] * 19)] == [None] * 20
 
 
 def test_paper_mode_waits_for_the_end_of_the_window() -> None:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from exptest.optim.ranks import local
 
-HALF = {torch.float16, torch.bfloat16}
+HALF, FULL = {torch.float16, torch.bfloat16}, {torch.float32, torch.float64}
 
 
 class GradientPath:
@@ -65,11 +65,12 @@ class GradientPath:
         elif not math.isfinite(length):
             return
         self._length += length
-        sums = self._sums
-        if known := [i for i in gradients if i in sums]:
-            _add_to([sums[i] for i in known], [gradients[i] for i in known])
-        if len(known) < len(gradients):
-            sums |= {i: _start(g) for i, g in gradients.items() if i not in sums}
+        sums, late = self._sums, {}
+        if sums.keys() != gradients.keys():
+            late = {i: _start(gradients.pop(i)) for i in [*gradients] if i not in sums}
+        if gradients:
+            _add_to([sums[i] for i in gradients], [*gradients.values()])
+        sums.update(late)
 
     def ratio(self) -> float:
         """Return ρ ≥ 1 over all steps since the sums began (one synchronisation)."""
@@ -105,9 +106,11 @@ class GradientPath:
 
 def _norm(tensors: list[Tensor]) -> Tensor | float:
     """‖·‖ of all tensors together; a number only where it lies on the host already."""
-    norms = _whole(torch._foreach_norm([*map(_single, tensors)])) if tensors else []
+    if any(t.dtype not in FULL or t.layout is not torch.strided for t in tensors):
+        tensors = [*map(_single, tensors)]
+    norms = _whole(torch._foreach_norm(tensors)) if tensors else []
     if all(norm.is_cpu for norm in norms):
-        return math.hypot(*[norm.numpy().item() for norm in norms])
+        return math.hypot(*[norm.item() for norm in norms])
     norm = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]))
     return norm if norm.device.type == "mps" else norm.double()
 
@@ -146,7 +149,7 @@ def _start(gradient: Tensor) -> Tensor:
 
 
 def _add_to(sums: list[Tensor], gradients: list[Tensor]) -> None:
-    places = [s.device for s in sums]
-    if places != [g.device for g in gradients]:  # the model has moved since
-        gradients = [g.to(place) for g, place in zip(gradients, places, strict=True)]
+    if [*map(Tensor.get_device, sums)] != [*map(Tensor.get_device, gradients)]:
+        # The model has moved since.
+        gradients = [g.to(s.device) for g, s in zip(gradients, sums, strict=True)]
     torch._foreach_add_(sums, gradients)

@@ -32,17 +32,21 @@ class LossStream:
         """Losses put in and not yet taken out."""
         return len(self._ready) + self._in_flight
 
+    @property
+    def late(self) -> bool:
+        """Whether some may not have arrived."""
+        return self._in_flight > 0
+
     def put(self, loss: Tensor) -> None:
         """Send one loss (a real tensor with one element) on its way."""
-        loss = loss.detach()
-        if loss.dtype not in ABSENT:
-            loss = loss.float()
         if loss.is_cpu:
-            self._ready.append(loss.numpy().item())
+            self._ready.append(float(loss.item()))
         else:
-            self._send(loss.reshape(()))
+            self._send(loss.detach().reshape(()))
 
     def _send(self, loss: Tensor) -> None:
+        if loss.dtype not in ABSENT:
+            loss = loss.float()
         if self._ring is None:
             self._ring = torch.empty(
                 CAPACITY, dtype=loss.dtype, pin_memory=torch.cuda.is_available()

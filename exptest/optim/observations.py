@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -57,11 +57,14 @@ class Observations:
         self._marks.append(_Mark(False, updated, factor))
         self._waiting += updated
 
-    def arrived(self, *, wait: bool) -> Iterator[tuple[float, float]]:
-        """Yield (loss, factor) of the observations that have come; of all if ``wait``."""
+    def arrived(self, *, wait: Callable[[], bool]) -> Iterator[tuple[float, float]]:
+        """Yield (loss, factor) of the observations that have come; of all if ``wait()``."""
         for value in self._values(wait):
             mark = self._marks.popleft()
             self._waiting -= mark.updated
+            if mark.updated and not self._pending and math.isfinite(value):
+                yield value, mark.factor
+                continue
             if mark.probe:
                 self._overflowed = not math.isfinite(value)
             elif not math.isfinite(value):
@@ -72,10 +75,10 @@ class Observations:
                 yield math.fsum(self._pending) / len(self._pending), mark.factor
                 self._pending = []
 
-    def _values(self, wait: bool) -> list[float]:
+    def _values(self, wait: Callable[[], bool]) -> list[float]:
         if ranks() == 1:
-            return self._stream.arrived(wait=wait)
-        if not self._marks or not (wait or len(self._marks) >= CAPACITY):
+            return self._stream.arrived(wait=self._stream.late and wait())
+        if not self._marks or not (len(self._marks) >= CAPACITY or wait()):
             return []
         return mean_over_ranks(self._stream.arrived(wait=True))
 

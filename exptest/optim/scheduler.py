@@ -140,9 +140,10 @@ class ExpTest:
 
     def _after_update(self) -> None:
         """The optimizer has stepped: take its gradients over the window's first N − 1 steps."""
-        ahead = self._observations.waiting + 1
-        near = self.tuner.initial_loss is None or ahead <= self.tuner.attention_in
-        if self._path is not None and self.tuner.measuring and near:
+        tuner, ahead = self.tuner, self._observations.waiting
+        if self._path is None or not tuner.measuring:
+            return
+        if not ahead or tuner.initial_loss is None or ahead < tuner.attention_in:
             self._path.add()
 
     def step(self, loss: Tensor | float) -> Decision | None:
@@ -170,7 +171,7 @@ class ExpTest:
         self._observations.put(scalar, updated=made, factor=self._rates.factor, probe=probe)
         if made:
             self._rates.advance()
-        return self._observe(wait=self._observations.waiting >= self.tuner.attention_in)
+        return self._observe()
 
     def _agree(self) -> None:
         """Once: ranks whose windows end at different steps would wait for each other for ever."""
@@ -180,13 +181,17 @@ class ExpTest:
         agree({**tuner["settings"], **tuner["machine"], **own})
         self._agreed = True
 
-    def _observe(self, *, wait: bool) -> Decision | None:
+    def _due(self) -> bool:
+        """Whether the losses on their way are as many as the tuner needs to look at them."""
+        return self._observations.waiting >= self.tuner.attention_in
+
+    def _observe(self) -> Decision | None:
         """Hand the tuner the losses that have arrived; act on its decision.
 
         On an accelerator a divergence is seen a few steps late; those steps are dropped.
         """
         ratio = None if self._path is None else self._ratio
-        for value, factor in self._observations.arrived(wait=wait):
+        for value, factor in self._observations.arrived(wait=self._due):
             try:
                 decision = self.tuner.observe(
                     value, path_ratio=ratio, factor=factor, broken=self._broken

@@ -31,10 +31,9 @@ class Updates:
             earlier.let_go()
         self._owners[hooked] = self
         self._before, self._after = WeakMethod(before), WeakMethod(after)
-        eager = torch.compiler.disable  # a compiled optimizer.step would compile the hooks too
         self._handles = [
-            hooked.register_step_pre_hook(eager(self._run_before)),
-            hooked.register_step_post_hook(eager(self._run_after)),
+            hooked.register_step_pre_hook(self._run_before),
+            hooked.register_step_post_hook(self._run_after),
         ]
         self.made = 0
         self._silent = 0
@@ -77,14 +76,21 @@ class Updates:
 
     def _run_before(self, *_: Any) -> None:
         if act := self._before():
-            act()
+            _eagerly(act)
 
     def _run_after(self, *_: Any) -> None:
         if act := self._after():
             self.made += 1
-            act()
+            _eagerly(act)
         else:
             self.let_go()
+
+
+def _eagerly(act: Callable[[], None]) -> None:
+    """Keep ``act`` out of a compiled step (compiled, it would be so anew at each rate)."""
+    if torch.compiler.is_compiling():
+        act = torch.compiler.disable(act)
+    act()
 
 
 def innermost(optimizer: Optimizer) -> Optimizer:

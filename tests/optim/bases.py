@@ -27,6 +27,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Adam amsgrad": {"amsgrad": True},
     "RMSprop centered": {"centered": True, "momentum": 0.9},
     "ASGD": {"t0": 20.0},
+    "LBFGS": {"max_iter": 4},
     "RAdamScheduleFree": {"silent_sgd_phase": False},
 }
 RATES = {"Adadelta": 1.0, "SGD": 0.05, "ASGD": 0.05, "LBFGS": 0.1, "Prodigy": 1.0}

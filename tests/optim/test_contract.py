@@ -16,7 +16,11 @@ from exptest.record import Decision
 from tests.optim.bases import Base, Training, base, other_names, through_a_file, torch_names
 from tests.optim.run import same
 
-pytestmark = pytest.mark.usefixtures("as_users_do")
+pytestmark = [
+    pytest.mark.usefixtures("as_users_do"),
+    # torch's SequentialLR calls its parts as older versions of torch themselves advise against.
+    pytest.mark.filterwarnings("ignore:The epoch parameter in:UserWarning"),
+]
 NAMES = [*torch_names(), *other_names()]
 
 
@@ -57,6 +61,31 @@ def test_a_restart_is_a_fresh_run_at_the_smaller_rate_to_the_bit(any_base: Base)
         fresh.update(number)
         assert exptest.step(shown(number)) is None
         assert same(run.weights(), fresh.weights()), number
+
+
+def test_counters_that_an_optimizer_keeps_in_its_groups_restart_too() -> None:
+    class Counting(torch.optim.Optimizer):
+        def __init__(self, params: Any, lr: float) -> None:
+            super().__init__(params, {"lr": lr, "k": 0})
+
+        @torch.no_grad()
+        def step(self) -> None:  # type: ignore[override]
+            for group in self.param_groups:
+                group["k"] += 1
+                for p in group["params"]:
+                    p -= group["lr"] / group["k"] * p.grad
+
+    run = Training(Base("Counting", Counting), rate=1.0)
+    exptest = ExpTest(run.optimizer, max_lr=1e-3, min_window=8, path_correction=False)
+    before = run.weights()
+    for number in range(7):
+        run.update(number)
+        assert exptest.step(1e-3 * (1 + number)) is None
+    assert run.optimizer.param_groups[0]["k"] == 7
+    run.update(7)
+    assert exptest.step(1e-2).restarts
+    assert run.optimizer.param_groups[0]["k"] == 0
+    assert same(run.weights(), before)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -175,6 +204,35 @@ def test_resuming_in_a_window_changes_no_bit_whatever_the_settings(
     assert repr(resumed.exptest.record.decisions) == repr(whole.exptest.record.decisions)
     bits = [[w.numpy().tobytes() for w in story.run.weights()] for story in (whole, resumed)]
     assert bits[0] == bits[1]  # nan included
+
+
+def test_after_resuming_a_divergence_goes_back_with_the_optimizers_memory(any_base: Base) -> None:
+    def begun(seed: int) -> tuple[Training, ExpTest]:
+        run = Training(any_base, rate=any_base.rate, seed=seed)
+        return run, ExpTest(run.optimizer, max_lr=any_base.rate, model=run.model, min_window=8)
+
+    run, exptest = begun(0)
+    number, extra = 0, 3
+    while extra:
+        run.update(number)
+        exptest.step(10 * any_base.rate * 0.8**number)  # falls: the first rate is kept
+        number, extra = number + 1, extra - (exptest.tuner.phase == "tune")
+    load, (resumed, again) = through_a_file(run.model, run.optimizer, exptest), begun(1)
+    load(resumed.model, resumed.optimizer, again)
+    weights = []
+    for training, test in ((run, exptest), (resumed, again)):
+        training.update(number)
+        with torch.no_grad():
+            next(training.model.parameters()).fill_(float("nan"))
+        decision = test.step(float("nan"))
+        assert decision is not None
+        assert decision.phase == "tune"
+        assert decision.kind == "divergence"
+        for later in range(5):
+            training.update(later)
+            test.step(1e-3)
+        weights.append(training.weights())
+    assert same(*weights)
 
 
 def test_the_settings_drawn_lead_to_decisions_of_every_kind() -> None:

@@ -24,6 +24,7 @@ def test_nothing_synchronises_between_window_ends(
         raise AssertionError("the host waited for the device")
 
     with monkeypatch.context() as patch:
+        patch.setattr(Tensor, "is_cpu", False)  # go the way of an accelerator
         for name in ("item", "tolist", "cpu", "__float__", "__bool__", "__int__", "__index__"):
             patch.setattr(Tensor, name, forbidden)
         for step in range(1, run.exptest.tuner.attention_in - 1):
@@ -38,6 +39,30 @@ def gradients_of_a_step(run: Run, step: int) -> None:
     run.exptest._before_update()
     run.exptest._updates._run_after()
     run.last_loss = torch.full((), 1.0 / step, dtype=torch.float64)
+
+
+@pytest.mark.usefixtures("as_users_do")
+def test_losses_that_come_only_when_waited_for_lead_to_the_same_decisions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collect = LossStream._collect
+
+    def slow(self: LossStream, *, wait: bool) -> None:
+        if wait:
+            collect(self, wait=True)
+
+    told = []
+    for late in (False, True):
+        with monkeypatch.context() as patch:
+            if late:
+                patch.setattr(Tensor, "is_cpu", False)
+                patch.setattr(LossStream, "_collect", slow)
+            run = Run("sgd", max_lr=0.1)
+            for step in range(1400):
+                run.step(step)
+        told.append([(d.step, d.accepted, d.window) for d in run.exptest.record.decisions])
+    assert told[0] == told[1]
+    assert len(told[0]) >= 2
 
 
 def test_losses_that_have_not_arrived_are_waited_for_only_when_told() -> None:

@@ -175,6 +175,6 @@ def test_a_long_window_is_exchanged_when_so_many_losses_wait(
     for step in range(CAPACITY + 5):
         loss = torch.tensor(float(step), dtype=torch.float64)
         waiting.put(loss, updated=True, factor=1.0, probe=None)
-        came.append(len(list(waiting.arrived(wait=False))))
+        came.append(len(list(waiting.arrived(wait=lambda: False))))
     assert [step for step, count in enumerate(came) if count] == [CAPACITY - 1]
     assert waiting.waiting == 5

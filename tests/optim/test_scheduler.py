@@ -99,6 +99,7 @@ def test_a_divergence_while_tuning_goes_back_to_the_start_of_its_window() -> Non
 # -- stop and resume -----------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("as_users_do")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("method", ["paper", "calibrated"])
 @pytest.mark.parametrize("cut", [8, 130])
