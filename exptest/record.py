@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
+from exptest._words import plural
 from exptest.statistics import ExponentialTestResult, SlopeTestResult
 
 if TYPE_CHECKING:
@@ -196,11 +197,11 @@ class Record:
         rejected = sum(not d.accepted for d in self.decisions)
         head = (
             f"ExpTest ({self.method}, α = {self.alpha:g}, β = {self.beta:g}): "
-            f"{len(self.losses)} steps, {len(self.decisions)} decisions, {rejected} rejected; "
-            f"η {self.max_lr:.4g} → {self.lr:.4g}"
+            f"{plural(len(self.losses), 'step')}, {plural(len(self.decisions), 'decision')}, "
+            f"{rejected} rejected; η {self.max_lr:.4g} → {self.lr:.4g}"
         )
         if self.skipped:
-            head += f"; {self.skipped} non-finite losses skipped"
+            head += f"; {plural(self.skipped, 'non-finite loss')} skipped"
         lines = [d.reason for d in self.decisions] or [self.undecided]
         return "\n".join([head, *(f"  {line}" for line in lines)])
 

@@ -6,9 +6,9 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
+from exptest._words import plural
 from exptest.recorded.table import Table, distinct, in_chunks, is_number, is_word
 from exptest.recorded.text import LONGEST_LINE, Source
-from exptest.recorded.words import plural
 
 # In this order where they explain a file equally well.
 SEPARATORS = {

@@ -9,12 +9,12 @@ from os import PathLike
 import numpy as np
 from jaxtyping import Float
 
+from exptest._words import listed, plural, quoted
 from exptest.recorded.columns import EPOCHS, STEPS, Column, candidates, counts, look, step_column
 from exptest.recorded.delimited import read_delimited
 from exptest.recorded.documents import LONGEST_DOCUMENT, read_json
 from exptest.recorded.table import Table
 from exptest.recorded.text import source
-from exptest.recorded.words import listed, plural, quoted
 
 
 @dataclass(frozen=True, eq=False)

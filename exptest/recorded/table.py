@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from exptest.recorded.words import plural, quoted
+from exptest._words import plural, quoted
 
 Cell: TypeAlias = "str | float | None"
 

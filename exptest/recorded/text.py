@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from os import PathLike
 
-from exptest.recorded.words import quoted
+from exptest._words import quoted
 
 LONGEST_LINE = 1 << 20
 BLOCK = 1 << 20

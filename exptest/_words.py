@@ -1,4 +1,4 @@
-"""What a file holds, quoted in a message: shortened, since files hold anything."""
+"""Words of messages: numbers with nouns, what a file holds (shortened: files hold anything)."""
 
 from __future__ import annotations
 
