@@ -147,6 +147,38 @@ def test_a_state_with_another_schedule_is_refused(saved: Any, here: Any) -> None
     assert run.optimizer.param_groups[0]["lr"] == 0.2
 
 
+def test_the_saved_ratios_of_the_groups_win_over_those_of_the_new_optimizer() -> None:
+    run, exptest = made(ratios=(0.3, 1.0))
+    train(run, exptest, 0, 3)
+    load, (resumed, again) = through_a_file(exptest), made(ratios=(1.0, 0.5))
+    load(again)
+    assert again.get_last_lr() == exptest.get_last_lr()
+    train(resumed, again, 3, 5)
+    assert again.get_last_lr()[0] == pytest.approx(0.3 * again.get_last_lr()[1])
+
+
+def longer(optimizer: torch.optim.Optimizer) -> Any:
+    return lr_scheduler.CosineAnnealingLR(optimizer, 80)
+
+
+def test_after_resuming_a_restart_begins_the_saved_schedule_again() -> None:
+    run, exptest = made(schedule=cosine)
+    train(run, exptest, 0, 5)
+    load, (resumed, again) = through_a_file(run.model, exptest), made(schedule=longer)
+    load(resumed.model, again)
+    rates = []
+    for training, test in ((run, exptest), (resumed, again)):
+        decision, own = None, []
+        while decision is None:
+            training.update(5)
+            decision = test.step(float("nan"))
+        for number in range(4):
+            test.step(training.update(number))
+            own += test.get_last_lr()
+        rates.append(own)
+    assert rates[0] == rates[1]
+
+
 def test_a_state_that_is_no_dict_is_refused() -> None:
     with pytest.raises(ValueError, match="its state lacks observations"):
         made()[1].load_state_dict([1, 2])  # type: ignore[arg-type]
