@@ -140,10 +140,7 @@ class ExpTest:
 
     def _after_update(self) -> None:
         """The optimizer has stepped: take its gradients over the window's first N − 1 steps."""
-        tuner, ahead = self.tuner, self._observations.waiting
-        if self._path is None or not tuner.measuring:
-            return
-        if not ahead or tuner.initial_loss is None or ahead < tuner.attention_in:
+        if self._path is not None and self.tuner.measuring:
             self._path.add()
 
     def step(self, loss: Tensor | float) -> Decision | None:

@@ -147,6 +147,16 @@ def test_a_state_with_another_schedule_is_refused(saved: Any, here: Any) -> None
     assert run.optimizer.param_groups[0]["lr"] == 0.2
 
 
+def test_updates_before_a_state_was_loaded_do_not_count() -> None:
+    run, exptest = made()
+    train(run, exptest, 0, 3)
+    state = copy.deepcopy(exptest.state_dict())
+    run.update(3)
+    exptest.load_state_dict(state)
+    train(run, exptest, 3, 5)
+    assert len(exptest.record.losses) == 5
+
+
 def test_the_saved_ratios_of_the_groups_win_over_those_of_the_new_optimizer() -> None:
     run, exptest = made(ratios=(0.3, 1.0))
     train(run, exptest, 0, 3)
