@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -35,8 +36,11 @@ from tests.linearized.zoo_truth import (
     quiet,
     truth_of,
 )
+from tests.linearized.zoo_watched import WATCHED
 
-ZOO: dict[str, Architecture] = DENSE | CONV | SEQUENCES | LANGUAGE | COMPOSED | PATCHED | REFUSED
+ZOO: dict[str, Architecture] = (
+    DENSE | CONV | SEQUENCES | LANGUAGE | COMPOSED | WATCHED | PATCHED | REFUSED
+)
 TOLERANCE = 1e-10
 REFUSALS = (ValueError, TypeError, NotImplementedError)
 GOOD = {
@@ -175,9 +179,9 @@ def finding(name: str, use: str) -> Finding:
         torch.manual_seed(5)
         try:
             found = ask(case)
-        except Exception as error:
-            refused = isinstance(error, REFUSALS) and raised_by_us(error)
-            words = f"{type(error).__name__}: {error}"
+        except Exception as raised:
+            refused = isinstance(raised, REFUSALS) and raised_by_us(raised)
+            words = f"{type(raised).__name__}: {raised}"
             return Finding("refused" if refused else "raw error", words=words)
     after = (*case.model.state_dict().values(), *case.inputs)
     if not all(torch.equal(a, b) for a, b in zip(after, before, strict=True)):
@@ -195,10 +199,8 @@ def finding(name: str, use: str) -> Finding:
 
 def raised_by_us(error: BaseException) -> bool:
     """Whether the library itself raised it, and not what it called."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return bool(trace) and str(trace.tb_frame.f_globals["__name__"]).startswith("exptest.")
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"]).startswith("exptest.")
 
 
 def asked(name: str) -> list[str]:
@@ -216,6 +218,10 @@ def good(name: str, found: Finding) -> bool:
     return found.status in GOOD[ZOO[name].refusal]
 
 
+def one_line(words: str) -> str:
+    return " ".join(words.split())[:300]
+
+
 def table(word: str = "") -> str:
     """One row per architecture, then the words of all that is not as it should be, then counts."""
     width = max(map(len, ZOO)) + 2
@@ -229,9 +235,7 @@ def table(word: str = "") -> str:
         seconds = f"{time.perf_counter() - start:.2f}"
         rows.append(f"{name:{width}}" + "".join(f"{cell:16}" for cell in cells) + seconds)
         wants = ZOO[name].refusal
-        faults += [
-            f"{name} / {use}: {f} {' '.join(f.words.split())[:300]}" for use, f in bad.items()
-        ]
+        faults += [f"{name} / {use}: {f} {one_line(f.words)}" for use, f in bad.items()]
         counts.update(f"{f.status}{' (a fault)' * (use in bad)}" for use, f in found.items())
         passed[f"{wants}: {'as it should be' if not bad else 'not'} everywhere"] += 1
     totals = [f"{count:5} × {what}" for what, count in sorted((counts + passed).items())]

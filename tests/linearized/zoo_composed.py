@@ -249,13 +249,11 @@ COMPOSED |= {
     "one branch detached": Architecture(
         lambda: Flow(detached, first=nn.Linear(6, 4), one=nn.Linear(4, 2), two=nn.Linear(4, 2)),
         real(6),
-        refusal="allowed",
         honest=False,
     ),
     "stop-gradient": Architecture(
         lambda: Flow(stop_gradient, first=nn.Linear(6, 4), last=nn.Linear(4, 3)),
         real(6),
-        refusal="allowed",
         honest=False,
     ),
 }  # fmt: skip

@@ -92,8 +92,8 @@ MAKERS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Inputs]]] = {
 }  # fmt: skip
 LANGUAGE = {name: Architecture(make, inputs) for name, (make, inputs) in MAKERS.items()}
 LANGUAGE |= {
-    "language model, last position": Architecture(
-        LanguageModel, tokens(6, 5), output=lambda logits: logits[:, -1]
+    "language model, last position": Architecture(  # as many positions as examples
+        LanguageModel, tokens(6, 4), output=lambda logits: logits[:, -1]
     ),
     "language model, tied": Architecture(
         lambda: LanguageModel(tied=True), tokens(6, 5), output=lambda logits: logits[:, -1]

@@ -209,6 +209,13 @@ PATCHED = {
             under_no_grad, backbone=nn.Linear(6, 5).requires_grad_(False), head=nn.Linear(5, 3)),
     }.items()
 } | {
+    "straight-through by detach": Architecture(
+        lambda: Flow(
+            straight_through_by_detach, first=nn.Linear(6, 5), last=nn.Linear(5, 3)),
+        real(6),
+        honest=False,
+    ),
+} | {
     name: Architecture(make, real(6), refusal="allowed", honest=False)
     for name, make in {
         "backward hook that changes gradients": lambda: hooked(
@@ -218,8 +225,6 @@ PATCHED = {
         "hook on a tensor": hooked_tensor,
         "hook on a weight": hooked_weight,
         "straight-through Function": lambda: custom(StraightThrough),
-        "straight-through by detach": lambda: Flow(
-            straight_through_by_detach, first=nn.Linear(6, 5), last=nn.Linear(5, 3)),
         "gradient reversal": lambda: custom(Reversed),
     }.items()
 }  # fmt: skip

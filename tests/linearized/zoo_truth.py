@@ -111,8 +111,10 @@ def truth_of(model: nn.Module, x: Inputs, output: Any = None) -> Truth:
     """One backward pass for every example and output."""
     weights = [p for p in model.parameters() if p.requires_grad]
     outputs = flat_outputs(model, x, output)
-    options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
-    rows = [torch.autograd.grad(f, weights, **options) for f in outputs.flatten()]
+    rows = [
+        torch.autograd.grad(f, weights, retain_graph=True, materialize_grads=True)
+        for f in outputs.flatten()
+    ]
     J = torch.stack([torch.cat([g.to_dense().flatten() for g in row]) for row in rows])
     return Truth(outputs.detach(), J.view(*outputs.shape, -1))
 
