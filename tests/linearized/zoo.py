@@ -41,7 +41,6 @@ from tests.linearized.zoo_watched import WATCHED
 ZOO: dict[str, Architecture] = (
     DENSE | CONV | SEQUENCES | LANGUAGE | COMPOSED | WATCHED | PATCHED | REFUSED
 )
-TOLERANCE = 1e-10
 REFUSALS = (ValueError, TypeError, NotImplementedError)
 GOOD = {
     "never": {"right"},
@@ -193,7 +192,7 @@ def finding(name: str, use: str) -> Finding:
     if found.shape != expected.shape:
         return Finding("wrong", words=f"shape {(*found.shape,)}, not {(*expected.shape,)}")
     error = float((found.double() - expected).norm() / expected.norm())
-    status = "right" if error <= TOLERANCE else "said" if said else "wrong"
+    status = "right" if error <= case.arch.tolerance else "said" if said else "wrong"
     return Finding(status, error, said)
 
 

@@ -39,6 +39,7 @@ class Architecture:
         precise: whether its weights become float64.
         honest: whether its gradients are those of the function it computes.
         coupled: whether examples see each other, and it has a linearization for each batch.
+        tolerance: relative, for what it computes itself in single precision.
     """
 
     make: Callable[[], nn.Module]
@@ -49,6 +50,7 @@ class Architecture:
     precise: bool = True
     honest: bool = True
     coupled: bool = False
+    tolerance: float = 1e-10
 
     @quiet()
     def build(self) -> nn.Module:

@@ -251,8 +251,11 @@ WATCHED = {
     "half a network in single precision": Architecture(
         lambda: Flow(coarse_half, first=nn.Linear(6, 5), last=nn.Linear(5, 3).double()),
         real(6),
-        refusal="said",
         precise=False,
+        tolerance=1e-6,
+    ),
+    "MLP in single precision": Architecture(
+        net, lambda n: (torch.randn(n, 6),), precise=False, tolerance=1e-6
     ),
     "Embedding of bounded norm": Architecture(
         lambda: nn.Sequential(nn.Embedding(4, 3, max_norm=0.5), nn.Flatten(), nn.Linear(12, 3)),
