@@ -15,6 +15,7 @@ from torch import nn
 from exptest.data import load_digits
 from exptest.linearized import CrossEntropyModel, LossModel, empirical_ntk, noise_floor
 from exptest.linearized.moments import Moments
+from exptest.linearized.rounding import precision_of
 
 CONVERSIONS: dict[str, Callable[[np.ndarray], Any]] = {
     "float64": lambda K: K,
@@ -187,3 +188,12 @@ def test_symmetry_is_asked_for_to_the_precision(gap: float, kept: bool) -> None:
     else:
         with pytest.raises(ValueError, match="the kernel is not symmetric"):
             LossModel.from_kernel(kernel, np.ones(2))
+
+
+def test_widened_numbers_keep_their_precision_and_large_whole_ones_are_exact() -> None:
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(30, 3)).astype("f") @ rng.normal(size=(3, 8)).astype("f")
+    assert precision_of("inputs", X.astype(np.float64)) == "float32"
+    assert LossModel.from_linear(X.astype(np.float64), np.ones(30)).cut.modes == 5
+    whole = rng.integers(2**23, 2**24, size=(30, 8)).astype(np.float64)
+    assert precision_of("inputs", whole) == precision_of("inputs", rng.normal(size=9)) == "float64"
