@@ -123,3 +123,14 @@ def test_half_precision_anywhere_is_too_coarse(model: nn.Module, message: str) -
     x, y = data(3, torch.float32)
     with pytest.raises(TypeError, match=message):
         curvature_spectrum(model, nn.MSELoss(), x, y)
+
+
+def test_positive_ones_are_found_among_negative_ones_of_their_size() -> None:
+    model, (x, y) = nn.Linear(25, 2).double(), data(25)
+
+    def even(f: Tensor, y: Tensor) -> Tensor:
+        return (f[:, 0] - y[:, 0]).square().mean() - f[:, 1].square().mean()
+
+    exact = torch.linalg.eigvalsh(dense_hessian(model, even, x, y)).flip(0)[:4]
+    found = curvature_spectrum(model, even, x, y, curvature="hessian", k=4)
+    assert found.eigenvalues == pytest.approx(exact.tolist(), rel=1e-9)
