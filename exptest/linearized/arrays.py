@@ -8,6 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from exptest import _checks
+from exptest.linearized.rounding import precision_of
+
+# What sums in another order leave: float32 kernels of 1e6 weights differ by up to 1e-6.
+ASYMMETRY = {"float32": 1e-5, "float64": 1e-6}
 
 
 def as_array(name: str, values: Any) -> np.ndarray:
@@ -42,9 +46,12 @@ def as_matrix(name: str, values: Any) -> Float[np.ndarray, "rows columns"]:
     return matrix
 
 
-def as_kernel(values: Any, examples: int, outputs: int) -> Float[np.ndarray, "N N"]:
-    """Return a kernel shared by all outputs, (n, n), or one over all of them as (nC, nC)."""
+def as_kernel(
+    values: Any, examples: int, outputs: int, *, computed_in: Any = None
+) -> tuple[Float[np.ndarray, "N N"], str]:
+    """Return a kernel, (n, n) for all outputs or (nC, nC) over them, and its precision."""
     theta = as_array("kernel", values)
+    precision = precision_of("kernel", values, computed_in)
     n, C = examples, outputs
     if theta.shape not in ((n, n), (n, C, n, C)):
         raise ValueError(
@@ -52,9 +59,10 @@ def as_kernel(values: Any, examples: int, outputs: int) -> Float[np.ndarray, "N 
             "try empirical_ntk(model, inputs)."
         )
     theta = as_matrix("kernel", theta.reshape(-1, n if theta.ndim == 2 else n * C))
-    if not np.allclose(theta, theta.T, rtol=1e-6, atol=1e-6 * abs(theta).max()):
+    tolerance = ASYMMETRY[precision]
+    if not np.allclose(theta, theta.T, rtol=tolerance, atol=tolerance * abs(theta).max()):
         raise ValueError("the kernel is not symmetric; pass the kernel of one set with itself.")
-    return (theta + theta.T) / 2
+    return (theta + theta.T) / 2, precision
 
 
 def least_squares(

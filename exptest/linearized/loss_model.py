@@ -19,14 +19,11 @@ from exptest.linearized.arrays import (
     loss_scale,
     targets_like,
 )
+from exptest.linearized.rounding import Cut, design_modes, kernel_modes, precision_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
-
-# Modes whose eigenvalue is below this share of the largest do not move in any number of steps.
-NEGLIGIBLE = 1e-14
-NOT_ROUNDING = 1e-4  # a kernel in single precision has negative eigenvalues up to about 1e-6
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,7 @@ class LossModel:
         basis: U, shape (N, k); N = n, or n·C for a kernel over all outputs.
         coefficients: Uᵀr₀, shape (k, C) or (k, 1).
         kernel_scale: κ/n.
+        cut: how many modes were left out as rounding, and why; their loss is in the floor.
 
     Claims C2.1 to C2.6 and C2.8.
     """
@@ -54,10 +52,17 @@ class LossModel:
     basis: Float[np.ndarray, "N k"]
     coefficients: Float[np.ndarray, "k C"]
     kernel_scale: float
+    cut: Cut
 
     @classmethod
     def from_linear(
-        cls, inputs: Any, targets: Any, weights: Any = None, *, loss: str = "half_mse"
+        cls,
+        inputs: Any,
+        targets: Any,
+        weights: Any = None,
+        *,
+        loss: str = "half_mse",
+        computed_in: Any = None,
     ) -> LossModel:
         """Build the model of f(x) = xᵀW from its data.
 
@@ -66,9 +71,11 @@ class LossModel:
             targets: y, shape (n,) or (n, C).
             weights: W₀, shape (d,) or (d, C); zeros if None.
             loss: ``"half_mse"``, ‖XW − y‖²/(2n), or ``"mse"``, ‖XW − y‖²/(nC).
+            computed_in: precision in which X was computed, if not the array's; singular values
+                within its rounding are no modes (`exptest.linearized.rounding`).
 
         Raises:
-            ValueError, TypeError: shapes that do not match, non-finite values, unknown loss.
+            ValueError, TypeError: bad shapes or values, an unknown loss, half precision.
 
         Two examples at x = 1: one step of η = 1 reaches their mean, 2.
 
@@ -77,37 +84,31 @@ class LossModel:
         [2.5, 0.5]
         """
         X, Y, W = least_squares(inputs, targets, weights)
-        U, s, _ = np.linalg.svd(X, full_matrices=False)
+        U, s, _, cut = design_modes(X, precision_of("inputs", inputs, computed_in))
         with np.errstate(over="ignore"):
-            return cls._from_modes(U, s**2, X @ W - Y, loss)
+            return cls._from_modes(U, s**2, X @ W - Y, loss, cut)
 
     @classmethod
-    def from_kernel(cls, kernel: Any, residual: Any, *, loss: str = "half_mse") -> LossModel:
+    def from_kernel(
+        cls, kernel: Any, residual: Any, *, loss: str = "half_mse", computed_in: Any = None
+    ) -> LossModel:
         """Build the model from a kernel Θ and the initial residual f₀ − y.
 
         Args:
             kernel: Θ, symmetric: (n, n), shared by all outputs, or (n, C, n, C).
             residual: f₀ − y, shape (n,) or (n, C).
-            loss: as in `from_linear`.
+            loss, computed_in: as in `from_linear`; eigenvalues within rounding are no modes.
 
         Raises:
-            ValueError, TypeError: shapes that do not match, a kernel that is not symmetric or has
-                a negative eigenvalue.
+            ValueError, TypeError: bad shapes, half precision, a kernel that is not symmetric or
+                has a negative eigenvalue.
 
         >>> LossModel.from_kernel([[4.0, 0.0], [0.0, 1.0]], [1.0, 1.0]).critical_learning_rate
         1.0
         """
         R = as_matrix("residual", residual)
-        outputs = R.shape[1]
-        theta = as_kernel(kernel, *R.shape)
-        values, vectors = np.linalg.eigh(theta)
-        if values[0] < -NOT_ROUNDING * abs(values).max():
-            raise ValueError(
-                f"a kernel has no negative eigenvalue, this one has {values[0]:.4g}; "
-                "try empirical_ntk(model, inputs)."
-            )
-        R = R.reshape(len(theta), -1)
-        return cls._from_modes(vectors[:, ::-1], values[::-1], R, loss, outputs=outputs)
+        U, values, cut = kernel_modes(*as_kernel(kernel, *R.shape, computed_in=computed_in))
+        return cls._from_modes(U, values, R, loss, cut)
 
     @classmethod
     def from_network(
@@ -143,22 +144,21 @@ class LossModel:
         cls,
         U: Float[np.ndarray, "N k"],
         values: Float[np.ndarray, " k"],
-        R: Float[np.ndarray, "N C"],
+        R: Float[np.ndarray, "n C"],
         loss: str,
-        *,
-        outputs: int | None = None,
+        cut: Cut,
     ) -> LossModel:
-        outputs = R.shape[1] if outputs is None else outputs
-        curvature, scale = loss_scale(loss, R.size // outputs, outputs)
-        if not 0.0 < values[0] < np.inf:
+        curvature, scale = loss_scale(loss, *R.shape)
+        largest = values.max(initial=0.0)
+        if not 0.0 < largest < np.inf:
             raise ValueError(
-                f"no step changes the outputs: the kernel's largest eigenvalue is {values[0]:g}; "
+                f"no step changes the outputs: the kernel's largest eigenvalue is {largest:g}; "
                 "look for inputs that are all zero, or scale them."
             )
-        alive = values > NEGLIGIBLE * values[0]
-        U, values = U[:, alive], values[alive]
-        coefficients = U.T @ R
-        rest = R - U @ coefficients
+        U, values = U[:, values > 0.0], values[values > 0.0]  # squares of tiny inputs underflow
+        residual = R.reshape(len(U), -1)
+        coefficients = U.T @ residual
+        rest = residual - U @ coefficients
         return cls(
             eigenvalues=curvature * values,
             amplitudes=scale * (coefficients**2).sum(1),
@@ -166,9 +166,8 @@ class LossModel:
             basis=U,
             coefficients=coefficients,
             kernel_scale=curvature,
+            cut=cut,
         )
-
-    # -- curves ----------------------------------------------------------------------------
 
     def gradient_descent(
         self, lr: Any, steps: int, *, momentum: float = 0.0
@@ -217,8 +216,6 @@ class LossModel:
         carry = self.amplitudes > 0
         return self.amplitudes[carry], self.eigenvalues[carry]
 
-    # -- rates -----------------------------------------------------------------------------
-
     @property
     def critical_learning_rate(self) -> float:
         """2/λ_max: below it every mode shrinks, above it one grows."""
@@ -242,8 +239,6 @@ class LossModel:
             ValueError: a rate that is not positive, ``gone`` not between 0 and 1.
         """
         return decay.table(self.amplitudes, self.eigenvalues, self.floor, lr, gone)
-
-    # -- predictions -----------------------------------------------------------------------
 
     def outputs_at(
         self, cross_kernel: Any, initial: Any, *, lr: float, step: int
@@ -270,6 +265,7 @@ class LossModel:
         """
         rate, t = _checks.positive("lr", lr, 0.1), _checks.at_least("step", step, 0, 100)
         start, cross = as_matrix("initial", initial), as_array("cross_kernel", cross_kernel)
+        precision_of("cross_kernel", cross_kernel)
         N, C = len(self.basis), self.coefficients.shape[1]
         rows = start.size // C  # m, or m·C where the kernel is one over all outputs
         if cross.shape[:1] != start.shape[:1] or (cross.size, start.size) != (rows * N, rows * C):
@@ -284,16 +280,16 @@ class LossModel:
         return start - self.kernel_scale * change.reshape(start.shape)
 
     def summary(self) -> str:
-        """Return the spectrum and the rates in words."""
+        """Return the spectrum, what was cut from it and the rates in words."""
         λ = self.eigenvalues
         return (
             f"LossModel: {len(λ)} modes, λ from {λ[0]:.4g} to {λ[-1]:.4g} "
             f"(ratio {λ[0] / λ[-1]:.3g}); loss {self.floor + self.amplitudes.sum():.4g} at the "
             f"start, {self.floor:.4g} at the end; critical η = {self.critical_learning_rate:.4g}"
+            + (f"; {self.cut}" if self.cut.modes else "")
         )
 
-    def __str__(self) -> str:
-        return self.summary()
+    __str__ = summary
 
     def _repr_html_(self) -> str:
         return f"<p>{self.summary()}</p>"

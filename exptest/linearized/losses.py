@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from exptest.linearized.networks import refuse_complex
+
 LossFn = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -15,6 +17,7 @@ def loss_value(loss_fn: LossFn, outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the loss, one finite number.
 
     Raises:
+        TypeError: a complex loss.
         ValueError: the loss refuses these shapes, or returns anything else.
     """
     try:
@@ -26,6 +29,7 @@ def loss_value(loss_fn: LossFn, outputs: Tensor, targets: Tensor) -> Tensor:
             f"loss_fn refuses outputs of shape {tuple(outputs.shape)} and targets of shape "
             f"{tuple(targets.shape)}, {targets.dtype}: {error}"
         ) from error
+    refuse_complex("the loss", value)
     if not isinstance(value, Tensor) or value.ndim != 0:
         got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"loss_fn must return one number, got {got}; use reduction='mean'.")

@@ -10,8 +10,7 @@ from jaxtyping import Float
 
 from exptest import _checks
 from exptest.linearized.arrays import least_squares, loss_scale
-
-NEGLIGIBLE = 1e-12
+from exptest.linearized.rounding import design_modes, precision_of
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,8 @@ class Moments:
         n, outputs = Y.shape
         if not X.any():
             raise ValueError("inputs are all zero, so no step changes the outputs.")
-        U, s, Vt = np.linalg.svd(X, full_matrices=False)
-        alive = s > NEGLIGIBLE * s.max()
-        U, s, V = U[:, alive], s[alive], Vt[alive].T
+        U, s, Vt, _ = design_modes(X, precision_of("inputs", inputs))
+        V = Vt.T
         best = (U.T @ Y) / s[:, None]
         error = V.T @ W - best
         residuals = Y - U @ (s[:, None] * best)

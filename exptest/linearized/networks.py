@@ -30,7 +30,7 @@ def trainable(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters that require gradients, detached, by name.
 
     Raises:
-        TypeError: not a module.
+        TypeError: not a module, or complex weights.
         ValueError: nothing to train, or non-finite weights.
     """
     if not isinstance(model, nn.Module):
@@ -41,9 +41,19 @@ def trainable(model: nn.Module) -> dict[str, Tensor]:
             "model has no trainable parameters; set requires_grad=True on those to differentiate."
         )
     for name, weight in weights.items():
+        refuse_complex(f"parameter {name!r}", weight)
         if not weight.isfinite().all():
             raise ValueError(f"parameter {name!r} holds non-finite values; reset the model first.")
     return weights
+
+
+def refuse_complex(name: str, values: Any) -> None:
+    """Raise TypeError if ``values`` is a complex tensor: kernels and curvatures here are real."""
+    if isinstance(values, Tensor) and values.is_complex():
+        raise TypeError(
+            f"{name} must be real, got {values.dtype}, whose gradients have no kernel here; "
+            "try torch.view_as_real and real layers."
+        )
 
 
 def refuse_mixing(model: nn.Module) -> None:
@@ -94,6 +104,7 @@ def examples(name: str, x: Any) -> Tensor:
         raise TypeError(
             f"{name} must be a torch.Tensor, got {type(x).__name__}; try torch.as_tensor({name})."
         )
+    refuse_complex(name, x)
     if not x.is_floating_point():
         raise TypeError(
             f"{name} must be floating point to be differentiated through, got {x.dtype}; "
@@ -114,6 +125,7 @@ def outputs_of(model: nn.Module, x: Tensor) -> Float[Tensor, "n c"]:
     """Return the model's outputs, one row per example; shape (n,) counts as one output.
 
     Raises:
+        TypeError: complex outputs.
         ValueError: the model refuses the input's shape, returns another shape than (n, C),
             non-finite outputs, or outputs that no trainable parameter reaches.
     """
@@ -130,6 +142,7 @@ def outputs_of(model: nn.Module, x: Tensor) -> Float[Tensor, "n c"]:
             f"model must return one row of outputs per example, shape ({len(x)}, C), got {got}; "
             f"end it with nn.Flatten()."
         )
+    refuse_complex("the model's outputs", out)
     if not out.requires_grad:
         raise ValueError(
             "the model's output cannot be differentiated by any trainable parameter; look for "

@@ -117,7 +117,7 @@ def noise_floor(
 
     def gap(flat: Float[np.ndarray, " rr"]) -> Float[np.ndarray, " rr"]:
         M = flat.reshape(r, r) / scale
-        return ((M - problem.transport(M, rate, c)) / rate).ravel()
+        return (scale * M - rate * problem.quadratic(M, c)).ravel()
 
     operator = LinearOperator((r * r, r * r), matvec=gap, dtype=np.float64)
     source = rate * c * problem.spread(problem.residual_power)
@@ -162,9 +162,8 @@ def mean_square_critical_rate(
 
     Claim C3.5.
     """
-    X = as_matrix("inputs", inputs)
-    Y = np.zeros(len(X)) if targets is None else targets
-    problem = Moments.of(X, Y, None, loss=loss)
+    Y = np.zeros(len(as_matrix("inputs", inputs))) if targets is None else targets
+    problem = Moments.of(inputs, Y, None, loss=loss)
     c = problem.noise_share(batch_size, replacement=replacement)
     r, root = len(problem.eigenvalues), np.sqrt(problem.pair_sums())
 
@@ -201,14 +200,13 @@ def critical_batch_size(inputs: Any, *, share: float = 0.5) -> int:
     Claim C3.5.
     """
     _checks.open_unit("share", share, 0.5)
-    X = as_matrix("inputs", inputs)
-    goal = share * mean_square_critical_rate(X, batch_size=10**12)
+    goal = share * mean_square_critical_rate(inputs, batch_size=10**12)
     low, high = 1, 1
-    while mean_square_critical_rate(X, batch_size=high) < goal:
+    while mean_square_critical_rate(inputs, batch_size=high) < goal:
         low, high = high, 2 * high
     while low < high:
         middle = (low + high) // 2
-        if mean_square_critical_rate(X, batch_size=middle) < goal:
+        if mean_square_critical_rate(inputs, batch_size=middle) < goal:
             low = middle + 1
         else:
             high = middle

@@ -21,6 +21,7 @@ from exptest.linearized.losses import (
     refuse_weighted_batches,
 )
 from exptest.linearized.networks import examples, refuse_company, refuse_mixing, trainable
+from exptest.linearized.rounding import COARSE, PRECISIONS, UNITS
 
 DENSE_UP_TO = 32
 
@@ -35,6 +36,7 @@ class Spectrum:
         residuals: ‖Av − λv‖/|λ_max|, what is left to converge.
         products: matrix-vector products spent, each one sweep over the data.
         curvature: which matrix.
+        norm: ‖A‖, estimated (Frobenius); eigenvalues within its rounding are 0.
         output_curvature: κ, the largest eigenvalue of the loss in the outputs of one example: the
             factor that the loss's convention brings (½MSE 1; MSE over C outputs 2/C; cross-entropy
             at most ½).
@@ -45,20 +47,33 @@ class Spectrum:
     residuals: Float[np.ndarray, " k"]
     products: int
     curvature: str
+    norm: float
     output_curvature: float
 
     @property
     def critical_learning_rate(self) -> float:
-        """2/λ_max, weights per gradient; infinite where nothing curves upwards."""
-        return 2.0 / float(self.eigenvalues[0]) if self.eigenvalues[0] > 0 else math.inf
+        """2/λ_max, weights per gradient.
+
+        Infinite where the loss has no curvature, nan where it curves, but nowhere upwards: there
+        every step leads away, and no rate is stable.
+        """
+        if self.eigenvalues[0] > 0.0:
+            return 2.0 / float(self.eigenvalues[0])
+        return math.nan if self.norm > 0.0 else math.inf
 
     def __str__(self) -> str:
         return (
             f"λ_max = {self.eigenvalues[0]:.6g} ({self.curvature}; relative residual "
-            f"{self.residuals[0]:.1e}, {self.products} products), so gradient descent is stable "
-            f"below η = {self.critical_learning_rate:.6g}; the loss brings a factor of "
-            f"{self.output_curvature:.4g}."
+            f"{self.residuals[0]:.1e}, {self.products} products), {self._verdict()}; the loss "
+            f"brings a factor of {self.output_curvature:.4g}."
         )
+
+    def _verdict(self) -> str:
+        if self.eigenvalues[0] > 0.0:
+            return f"so gradient descent is stable below η = {self.critical_learning_rate:.6g}"
+        if self.norm > 0.0:
+            return "so the loss curves downwards and nowhere upwards, and no η is stable"
+        return "so the loss is flat and its curvature limits no η"
 
     def summary(self) -> str:
         """Return the eigenvalues with their residuals, and the verdict."""
@@ -85,10 +100,11 @@ def critical_learning_rate(
             `curvature_spectrum`, whose result also holds the residual and the number of products.
 
     Returns:
-        η, weights per gradient; infinite where nothing curves upwards.
+        η, weights per gradient; infinite where the loss has no curvature at all.
 
     Raises:
         TypeError, ValueError, RuntimeError: as `curvature_spectrum`.
+        ValueError: the loss curves downwards and nowhere upwards, as at a maximum.
 
     >>> line = nn.Linear(1, 1, bias=False)  # L = (2w)², for torch's MSELoss has no ½
     >>> critical_learning_rate(line, nn.MSELoss(), torch.full((3, 1), 2.0), torch.zeros(3, 1))
@@ -97,6 +113,12 @@ def critical_learning_rate(
     Claims C3.2, C3.3.
     """
     spectrum = curvature_spectrum(model, loss_fn, inputs, targets, **options)
+    if math.isnan(spectrum.critical_learning_rate):
+        raise ValueError(
+            "no learning rate is stable where the loss curves downwards and nowhere upwards, here: "
+            f"the largest eigenvalue is {spectrum.eigenvalues[0]:.4g} ({spectrum.curvature}); look "
+            "for a sign in loss_fn, or train away from the maximum first."
+        )
     return spectrum.critical_learning_rate
 
 
@@ -168,24 +190,35 @@ def curvature_spectrum(
         return (matrix @ torch.as_tensor(v.ravel()).to(like)).cpu().numpy()
 
     double = like.dtype == torch.float64
+    dtype = np.dtype("float64" if double else "float32")
+    start = np.random.default_rng(seed).standard_normal(p).astype(dtype)
+    start /= np.linalg.norm(start)
+    norm = float(np.linalg.norm(product(start)) * p**0.5)
+    zero = UNITS * PRECISIONS[dtype.name] * norm
     tol = tolerance if tolerance is not None else (1e-10 if double else 1e-5)
-    dtype = np.float64 if double else np.float32
     if p <= max(DENSE_UP_TO, k + 1):
         rows = np.stack([product(e) for e in np.eye(p, dtype=dtype)])
         values, vectors = np.linalg.eigh((rows + rows.T) / 2)
     else:
+        tol = _checks.positive("tolerance", tol, 1e-6)
         operator = LinearOperator((p, p), matvec=product, dtype=dtype)
-        values, vectors = _lanczos(
-            operator, k, _checks.positive("tolerance", tol, 1e-6), seed, max_products
-        )
+        values, vectors = _lanczos(operator, k, tol, start, max_products)
+        if values.max() < -zero:  # ARPACK may have passed over 0, which no residual is small to
+            operator = LinearOperator(
+                (p, p), matvec=lambda v: product(v) + dtype.type(norm) * v.ravel(), dtype=dtype
+            )
+            values, vectors = _lanczos(operator, k, tol, start, max_products)
+            values = values - dtype.type(norm)
     order = np.argsort(values)[::-1][:k]
     values, vectors = values[order].astype(np.float64), vectors[:, order].astype(np.float64)
+    values[abs(values) <= zero] = 0.0
     return Spectrum(
         eigenvalues=values,
         vectors=vectors,
         residuals=_residuals(product, values, vectors.astype(dtype)),
         products=count,
         curvature=curvature,
+        norm=norm,
         output_curvature=matrix.output_curvature,
     )
 
@@ -198,13 +231,12 @@ def _curvature(
     kind: str,
     batch_size: int | None,
 ) -> Curvature:
-    trainable(model)
+    weights = trainable(model)
     refuse_mixing(model)
     x = examples("inputs", inputs)
-    if x.dtype in (torch.float16, torch.bfloat16):
-        raise TypeError(
-            f"{x.dtype} is too coarse for curvature; try model.float(), inputs.float()."
-        )
+    _refuse_coarse("inputs", x)
+    for name, weight in weights.items():
+        _refuse_coarse(f"parameter {name!r}", weight)
     if not isinstance(targets, Tensor):
         raise TypeError(f"targets must be a torch.Tensor, got {type(targets).__name__}.")
     if targets.shape[:1] != x.shape[:1]:
@@ -216,17 +248,25 @@ def _curvature(
     refuse_company(model, x)
     with torch.no_grad():
         outputs = torch.cat([model(some.clone()) for some in x.split(rows)])
+    _refuse_coarse("the model's outputs", outputs)
     averages = averages_examples(loss_fn, outputs, targets)
     refuse_weighted_batches(loss_fn, outputs, targets, rows, averages)
     κ = largest_output_curvature(loss_fn, outputs, targets, averages)
     return Curvature(model, loss_fn, x, targets, kind, rows, averages, κ)
 
 
+def _refuse_coarse(name: str, values: Tensor) -> None:
+    if str(values.dtype).removeprefix("torch.") in COARSE:
+        raise TypeError(
+            f"{values.dtype} is too coarse for curvature, got {name}; try model.float(), "
+            "inputs.float(), and no autocast."
+        )
+
+
 def _lanczos(
-    operator: LinearOperator, k: int, tolerance: float, seed: int, max_products: int
+    operator: LinearOperator, k: int, tolerance: float, start: np.ndarray, max_products: int
 ) -> tuple[np.ndarray, np.ndarray]:
     p = operator.shape[0]
-    start = np.random.default_rng(seed).standard_normal(p).astype(operator.dtype)
     basis = min(p, max(2 * k + 1, 20))
     restarts = max(1, max_products // (basis - k))
     try:
