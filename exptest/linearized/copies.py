@@ -50,7 +50,8 @@ def _functions(module: nn.Module) -> Iterator[tuple[str, FunctionType]]:
     for name, value in vars(module).items():
         values = list(value.values()) if name in HOOKS else [value]
         yield from ((name, v) for v in values if isinstance(v, FunctionType))
-        yield from ((name, v.__func__) for v in values if inspect.ismethod(v))
+        under = [v.__func__ for v in values if inspect.ismethod(v)]
+        yield from ((name, f) for f in under if isinstance(f, FunctionType))
 
 
 def _held(function: FunctionType) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,27 +60,29 @@ class Curvature:
             yield x, y, length(x) / n if whole else 1.0
 
     def _hessian(
-        self, weights: list[Tensor], along: list[Tensor], outputs: Tensor, y: Tensor
+        self, weights: Sequence[Tensor], along: Sequence[Tensor], outputs: Tensor, y: Tensor
     ) -> list[Tensor]:
         """∇(∇L·v), by two backward passes."""
         with torch.enable_grad():
             loss = self.loss_fn(outputs, y)
-            gradient = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
+            gradient = torch.autograd.grad(
+                loss, list(weights), create_graph=True, materialize_grads=True
+            )
             terms = [(g * v).sum() for g, v in zip(gradient, along, strict=True)]
             slope = torch.stack(terms).sum()
             if not slope.requires_grad:  # a loss that is linear in the weights
                 return [torch.zeros_like(w) for w in weights]
-            return list(torch.autograd.grad(slope, weights, materialize_grads=True))
+            return list(torch.autograd.grad(slope, list(weights), materialize_grads=True))
 
     def _ggn(
-        self, weights: list[Tensor], along: list[Tensor], outputs: Tensor, y: Tensor
+        self, weights: Sequence[Tensor], along: Sequence[Tensor], outputs: Tensor, y: Tensor
     ) -> list[Tensor]:
         """Jᵀ(∂²L/∂f²)Jv: forward, twice through the loss alone, backward."""
         change = push_forward(outputs, weights, along).detach()
         return pull_back(outputs, weights, loss_curvature(self.loss_fn, outputs, y, change))
 
     def _ntk(
-        self, weights: list[Tensor], along: list[Tensor], outputs: Tensor, y: Tensor
+        self, weights: Sequence[Tensor], along: Sequence[Tensor], outputs: Tensor, y: Tensor
     ) -> list[Tensor]:
         """κJᵀJv/n (or /1), which has the eigenvalues of κΘ/n."""
         change = push_forward(outputs, weights, along).detach()

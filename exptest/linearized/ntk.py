@@ -96,11 +96,12 @@ def empirical_ntk(
             "padding), elementwise, pooling and flattening layers; try method='auto'."
         )
     kernel = like.new_zeros((n, m) if trace_outputs else (n, outputs, m, outputs))
-    if layers is not None:
-        rows = _rows(batch_size, spare, kept_bytes(layers, x1, trace_outputs))
-        return structured_ntk(layers, x1, x2, kernel, rows)
-    rows = None if batch_size is None else _checks.at_least("batch_size", batch_size, 1, 32)
-    return general_ntk(model, x1, x2, kernel, outputs=outputs, spare=spare, batch_size=rows)
+    if batch_size is not None:
+        _checks.at_least("batch_size", batch_size, 1, 32)
+    if layers is None:
+        return general_ntk(model, x1, x2, kernel, outputs=outputs, spare=spare, rows=batch_size)
+    rows = _rows(batch_size, spare, kept_bytes(layers, x1, trace_outputs))
+    return structured_ntk(layers, x1, x2, kernel, rows)
 
 
 def kernel_and_outputs(
@@ -157,7 +158,7 @@ def _spare_bytes(
 
 def _rows(batch_size: int | None, spare: float, bytes_per_example: int) -> int:
     if batch_size is not None:
-        return _checks.at_least("batch_size", batch_size, 1, 32)
+        return batch_size
     rows = int(spare / 2 / bytes_per_example)
     if rows < 1:
         raise ValueError(
