@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
-
-import pandas as pd
 import torch
 from torch import Tensor, nn
 

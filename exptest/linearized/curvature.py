@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from exptest.linearized.derivatives import pull_back, push_forward
-from exptest.linearized.inputs import Inputs, length, split
+from exptest.linearized.derivatives import FEW, pull_back, push_forward
+from exptest.linearized.inputs import Inputs, length, some, split
 from exptest.linearized.losses import LossFn, loss_curvature
 from exptest.linearized.networks import call
 
@@ -88,3 +88,24 @@ class Curvature:
         change = push_forward(outputs, weights, along).detach()
         examples = length(self.inputs) if self.averages else 1
         return pull_back(outputs, weights, change * (self.output_curvature / examples))
+
+
+def refuse_asymmetric(matrix: Curvature) -> None:
+    """Refuse a Hessian that is none: torch's second derivatives of fused weight norm are wrong.
+
+    Raises:
+        ValueError: ⟨a, Hb⟩ is not ⟨b, Ha⟩ on a few of the examples.
+    """
+    few = replace(matrix, inputs=some(matrix.inputs, 0, FEW), targets=matrix.targets[:FEW])
+    weights = [p.detach().flatten() for p in matrix.model.parameters() if p.requires_grad]
+    like, generator = torch.cat(weights), torch.Generator().manual_seed(0)
+    a, b = (torch.randn(len(like), generator=generator).to(like) for _ in range(2))
+    left, right = few @ a, few @ b
+    size = torch.maximum(a.norm() * right.norm(), b.norm() * left.norm())
+    gap = (a @ right - b @ left).abs()
+    if not gap <= torch.finfo(like.dtype).eps ** 0.5 * size:
+        raise ValueError(
+            "torch's second derivatives of this model are wrong: its Hessian is not symmetric "
+            f"(by {gap.item() / size.item():.2g} of its size); look for weight norm or a custom "
+            "autograd.Function, or try curvature='ggn'."
+        )

@@ -7,7 +7,8 @@ v ↦ Jv: two backward passes, of rules that every training run leans on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,8 @@ def push_forward(outputs: Tensor, weights: Sequence[Tensor], along: Sequence[Ten
         pulled = torch.autograd.grad(
             outputs, list(weights), u, create_graph=True, materialize_grads=True
         )
-        slope = torch.stack([(g * v).sum() for g, v in zip(pulled, along, strict=True)]).sum()
+        dense = [g.to_dense() if g.is_sparse else g for g in pulled]
+        slope = torch.stack([(g * v).sum() for g, v in zip(dense, along, strict=True)]).sum()
         if not slope.requires_grad:  # no weight is reached
             return torch.zeros_like(outputs)
         found = torch.autograd.grad(slope, u, create_graph=True, materialize_grads=True)
@@ -48,11 +50,13 @@ def refuse_wrong(model: nn.Module, x: Inputs) -> None:
     """
     weights = [p for p in model.parameters() if p.requires_grad]
     with torch.enable_grad():
-        _agree(lambda x: call(model, x), weights, weights, some(x, 0, FEW))
+        outputs = call(model, some(x, 0, FEW))
+        probe = _Probe.of(outputs, weights)
+        probe.refuse_unless_equal(_change(outputs, weights, probe.along))
 
 
 def refuse_captured(model: nn.Module, x: Inputs) -> None:
-    """`refuse_wrong`, of the model as a function of its weights.
+    """`refuse_wrong`, of the model as a function of its weights, and of Jv as a function of v.
 
     Raises:
         ValueError: as `refuse_wrong`, or weights that the model reaches by other ways than its
@@ -60,40 +64,48 @@ def refuse_captured(model: nn.Module, x: Inputs) -> None:
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     live = {name: p.detach().clone().requires_grad_() for name, p in named.items()}
-    network = function_of_weights(model)
+    few = some(x, 0, FEW)
     with torch.enable_grad():
-        _agree(
-            lambda x: call(model, x),
-            list(named.values()),
-            list(live.values()),
-            some(x, 0, FEW),
-            lambda x: network(live, x),
-        )
+        probe = _Probe.of(call(model, few), list(named.values()))
+        along = [v.requires_grad_() for v in probe.along]
+        change = _change(function_of_weights(model)(live, few), list(live.values()), along)
+        probe.refuse_unless_equal(change.detach())
+        again = torch.autograd.grad(change, along, probe.u, materialize_grads=True)
+        for expected, found in zip(probe.pulled, again, strict=True):
+            probe.refuse_gap((expected * expected).sum(), (expected * found).sum())
 
 
-def _agree(
-    plain: Callable[[Inputs], Tensor],
-    weights: Sequence[Tensor],
-    live: Sequence[Tensor],
-    x: Inputs,
-    function: Callable[[Inputs], Tensor] | None = None,
-) -> None:
-    expected = plain(x)
-    outputs = expected if function is None else function(x)
-    generator = torch.Generator().manual_seed(0)
-    u, *along = [torch.randn(t.shape, generator=generator).to(t) for t in (outputs, *weights)]
-    pulled = pull_back(expected, weights, u)
+def _change(outputs: Tensor, weights: Sequence[Tensor], along: Sequence[Tensor]) -> Tensor:
     try:
-        change = push_forward(outputs, live, along)
+        return push_forward(outputs, weights, along)
     except RuntimeError as error:
         raise ValueError(f"torch cannot differentiate a gradient of this model: {error}") from error
-    terms = [(g * v).sum() for g, v in zip(pulled, along, strict=True)]
-    there, back = (u * change).sum(), torch.stack(terms).sum()
-    sizes = [g.norm() * v.norm() for g, v in zip(pulled, along, strict=True)]
-    size = torch.stack([u.norm() * change.norm(), *sizes]).max()
-    if not (there - back).abs() <= torch.finfo(outputs.dtype).eps ** 0.5 * size:
-        raise ValueError(
-            f"this model's derivatives contradict each other ({there.item():.6g} forwards, "
-            f"{back.item():.6g} backwards); look for a custom autograd.Function whose backward "
-            "detaches, or for weights kept in a list or a closure beside the module's parameters."
-        )
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """Random u and v, and Jᵀu by one backward pass through the model itself."""
+
+    u: Tensor
+    along: list[Tensor]
+    pulled: list[Tensor]
+
+    @classmethod
+    def of(cls, outputs: Tensor, weights: Sequence[Tensor]) -> _Probe:
+        generator = torch.Generator().manual_seed(0)
+        u, *along = [torch.randn(t.shape, generator=generator).to(t) for t in (outputs, *weights)]
+        return cls(u, along, pull_back(outputs, weights, u))
+
+    def refuse_unless_equal(self, change: Tensor) -> None:
+        terms = [(g * v).sum() for g, v in zip(self.pulled, self.along, strict=True)]
+        self.refuse_gap((self.u * change).sum(), torch.stack(terms).sum())
+
+    def refuse_gap(self, there: Tensor, back: Tensor) -> None:
+        sizes = [g.norm() * v.norm() for g, v in zip(self.pulled, self.along, strict=True)]
+        size = torch.stack(sizes).max()
+        if not (there - back).abs() <= torch.finfo(there.dtype).eps ** 0.5 * size:
+            raise ValueError(
+                f"this model's derivatives contradict each other ({there.item():.6g} forwards, "
+                f"{back.item():.6g} backwards); look for a custom autograd.Function whose backward "
+                "detaches, or for weights kept in a list or a closure beside the parameters."
+            )

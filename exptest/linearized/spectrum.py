@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from exptest import _checks
 from exptest.linearized.chosen import chosen
 from exptest.linearized.company import refuse_company
-from exptest.linearized.curvature import CURVATURES, Curvature
+from exptest.linearized.curvature import CURVATURES, Curvature, refuse_asymmetric
 from exptest.linearized.derivatives import refuse_wrong
 from exptest.linearized.inputs import examples, length, parts, split
 from exptest.linearized.losses import (
@@ -226,14 +226,16 @@ def _curvature(
     rows = length(x) if batch_size is None else _checks.at_least("batch_size", batch_size, 1, 32)
     model = chosen(model, output)
     refuse_company(model, x)
-    if kind != "hessian":
-        refuse_wrong(model, x)
+    refuse_wrong(model, x)
     with torch.no_grad():
         outputs = torch.cat([call(model, some) for some in split(x, rows)])
     averages = averages_examples(loss_fn, outputs, targets)
     refuse_weighted_batches(loss_fn, outputs, targets, rows, averages)
     κ = largest_output_curvature(loss_fn, outputs, targets, averages)
-    return Curvature(model, loss_fn, x, targets, kind, rows, averages, κ)
+    matrix = Curvature(model, loss_fn, x, targets, kind, rows, averages, κ)
+    if kind == "hessian":
+        refuse_asymmetric(matrix)
+    return matrix
 
 
 def _lanczos(

@@ -37,6 +37,9 @@ class LinearizedNetwork(nn.Module):
         refuse_mixing(model)
         super().__init__()
         self.network = copied(model)
+        for module in self.network.modules():
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+                module.sparse = False  # torch cannot differentiate a sparse gradient again
         self.output, self._checked = output, False
         self._names = list(anchors)
         for i, anchor in enumerate(anchors.values()):
