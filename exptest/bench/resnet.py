@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pandas as pd
 import torch
 from torch import Tensor, nn
+
+from exptest.bench.contestants import measured, recipe
+from exptest.linearized import empirical_ntk
 
 
 class Residual(nn.Module):
@@ -35,3 +45,57 @@ def resnet18() -> nn.Module:
         before = after
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
     return nn.Sequential(*layers, *head).eval()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--examples", type=int, default=32, help="examples of the kernels (32)")
+    parser.add_argument(
+        "--memory-gb", type=float, default=4.0, help="what the kernel may take, stated (4)"
+    )
+    parser.add_argument(
+        "--beside",
+        type=int,
+        default=4,
+        help="examples of the comparison; the recipe's two Jacobians take 0.9 GB each (4)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure each in a process of its own; print seconds, peak memory and the ratio of times."""
+    n, few, limit = arguments.examples, arguments.beside, arguments.memory_gb
+    rows = [
+        _row("traced", n, limit),
+        _row("full", n, limit),
+        _row("full", few, limit),
+        _row("recipe", few, limit),
+    ]
+    table = pd.DataFrame(rows)
+    print(table.drop(columns="value").to_string(index=False, float_format=lambda v: f"{v:.3g}"))
+    ours, theirs = rows[2], rows[3]
+    print(f"n = {few}: the recipe takes {theirs['seconds'] / ours['seconds']:.2f} times as long")
+    return 0
+
+
+def contestant(kind: str, examples: int, memory_gb: float) -> Callable[[], Tensor]:
+    """Return what computes the traced or the full kernel, or the full one by the recipe."""
+    torch.manual_seed(0)
+    network = resnet18()
+    x = torch.randn(examples, 3, 32, 32)
+    if kind == "recipe":
+        return recipe(network, x)
+    return lambda: empirical_ntk(
+        network, x, trace_outputs=kind == "traced", memory_gb=memory_gb, method="general"
+    )
+
+
+def _row(kind: str, examples: int, memory_gb: float) -> dict:
+    command = [sys.executable, "-m", "exptest.bench.resnet", kind, str(examples), str(memory_gb)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    stated = {} if kind == "recipe" else {"stated_gb": memory_gb}
+    return {"kernel": kind, "n": examples} | stated | json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    kind, examples, memory_gb = sys.argv[1:]
+    print(json.dumps(measured(contestant(kind, int(examples), float(memory_gb)), repeats=1)))
