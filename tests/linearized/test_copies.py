@@ -121,8 +121,16 @@ class Listed(Cut):
         return self.out(torch.tanh(x @ self.held[0].T))
 
 
+class Sparse(Cut):
+    """Its gradient is sparse, and torch forgets how that depends on what is pulled back."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = (x > 0).long()
+        return self.out(nn.functional.embedding(rows, self.out.weight, sparse=True).sum(1))
+
+
 @pytest.mark.filterwarnings("ignore:torch.func .* plain autograd differentiates:UserWarning")
-@pytest.mark.parametrize("make", [Cut, Listed])
+@pytest.mark.parametrize("make", [Cut, Listed, Sparse])
 def test_derivatives_that_contradict_each_other_are_refused(make: type[nn.Module]) -> None:
     torch.manual_seed(0)
     model, x = make().double(), torch.randn(4, 3, dtype=torch.float64)
