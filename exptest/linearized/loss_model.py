@@ -135,9 +135,8 @@ class LossModel:
         """
         from exptest.linearized.ntk import kernel_and_outputs
 
-        kernel, outputs = kernel_and_outputs(model, inputs, output)
-        residual = outputs - targets_like("targets", targets, outputs)
-        return cls.from_kernel(kernel, residual, loss=loss)
+        kernel, f = kernel_and_outputs(model, inputs, output)
+        return cls.from_kernel(kernel, f - targets_like("targets", targets, f), loss=loss)
 
     @classmethod
     def _from_modes(
