@@ -18,6 +18,7 @@ BENCHMARKS = {
     "overhead": "cost of ExpTest per training step",
     "statistics": "the tests: time, size and power beside the paper's procedure",
     "linearized": "kernels, spectra and predicted curves beside other libraries",
+    "resnet": "the kernel of a ResNet-18 within stated memory, beside torch.func's recipe",
     "widgets": "TrainingLab in a browser: frames, cost, latency",
     "film": "the animation at the top of the README",
 }

@@ -60,7 +60,11 @@ def ntk_exptest(model: str, examples: int) -> Callable[[], Tensor]:
 
 def ntk_recipe(model: str, examples: int) -> Callable[[], Tensor]:
     """The jacobian contraction of torch.func's tutorial, as it stands there."""
-    network, x = build(model, examples)
+    return recipe(*build(model, examples))
+
+
+def recipe(network: nn.Module, x: Tensor) -> Callable[[], Tensor]:
+    """The same of any network and inputs."""
     weights = {name: p.detach() for name, p in network.named_parameters()}
 
     def one(parameters: dict[str, Tensor], example: Tensor) -> Tensor:
@@ -197,8 +201,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args(argv)
     compute = CONTESTANTS[arguments.name](arguments.model, arguments.examples)
+    print(json.dumps(measured(compute, arguments.repeats)))
+
+
+def measured(compute: Callable[[], Any], repeats: int) -> dict[str, Any]:
+    """Return the fewest seconds of the repeats, the peak memory beyond the start, the value."""
     before, seconds, value = _resident_gb(), [], None
-    for _ in range(arguments.repeats):
+    for _ in range(repeats):
         value = None
         begin = perf_counter()
         value = compute()
@@ -207,7 +216,7 @@ def main(argv: list[str]) -> None:
             break
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6 - before
     checksum = float(value.double().sum()) if isinstance(value, Tensor) else value
-    print(json.dumps({"seconds": min(seconds), "peak_gb": max(peak, 0.0), "value": checksum}))
+    return {"seconds": min(seconds), "peak_gb": max(peak, 0.0), "value": checksum}
 
 
 def _resident_gb() -> float:

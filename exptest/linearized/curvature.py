@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import vjp
 
+from exptest.linearized.derivatives import FEW, pull_back, push_forward
+from exptest.linearized.inputs import Inputs, length, some, split
 from exptest.linearized.losses import LossFn, loss_curvature
-from exptest.linearized.networks import function_of_weights, push_forward, trainable
+from exptest.linearized.networks import call
 
 CURVATURES = ("ggn", "hessian", "ntk")
 
@@ -30,7 +31,7 @@ class Curvature:
 
     model: nn.Module
     loss_fn: LossFn
-    inputs: Tensor
+    inputs: Inputs
     targets: Tensor
     kind: str
     batch_size: int
@@ -40,59 +41,71 @@ class Curvature:
     def __matmul__(self, v: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
         """Return the product with a vector, in one sweep over the data."""
         product = {"hessian": self._hessian, "ggn": self._ggn, "ntk": self._ntk}[self.kind]
-        weights = trainable(self.model)
-        pieces = torch.split(v, [w.numel() for w in weights.values()])
-        along = {k: p.view_as(w) for (k, w), p in zip(weights.items(), pieces, strict=True)}
+        weights = [p for p in self.model.parameters() if p.requires_grad]
+        pieces = torch.split(v, [w.numel() for w in weights])
+        along = [piece.view_as(w) for w, piece in zip(weights, pieces, strict=True)]
         total = torch.zeros_like(v)
         for x, y, share in self._batches():
-            parts = product(weights, along, x, y)
-            total += share * torch.cat([parts[name].flatten() for name in weights])
+            with torch.enable_grad():
+                outputs = call(self.model, x)
+            found = product(weights, along, outputs, y)
+            total += share * torch.cat([part.detach().flatten() for part in found])
         return total
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor, float]]:
-        n = len(self.inputs)
+    def _batches(self) -> Iterator[tuple[Inputs, Tensor, float]]:
+        n = length(self.inputs)
         whole = self.averages and self.kind != "ntk"
-        batches = (self.inputs.split(self.batch_size), self.targets.split(self.batch_size))
+        batches = (split(self.inputs, self.batch_size), self.targets.split(self.batch_size))
         for x, y in zip(*batches, strict=True):
-            yield x, y, len(x) / n if whole else 1.0
+            yield x, y, length(x) / n if whole else 1.0
 
     def _hessian(
-        self, weights: dict[str, Tensor], along: dict[str, Tensor], x: Tensor, y: Tensor
-    ) -> dict[str, Tensor]:
+        self, weights: Sequence[Tensor], along: Sequence[Tensor], outputs: Tensor, y: Tensor
+    ) -> list[Tensor]:
         """∇(∇L·v), by two backward passes."""
-        network = function_of_weights(self.model)
-        live = {name: w.clone().requires_grad_() for name, w in weights.items()}
         with torch.enable_grad():
-            loss = self.loss_fn(network(live, x), y)
+            loss = self.loss_fn(outputs, y)
             gradient = torch.autograd.grad(
-                loss, list(live.values()), create_graph=True, materialize_grads=True
+                loss, list(weights), create_graph=True, materialize_grads=True
             )
-            terms = [(g * v).sum() for g, v in zip(gradient, along.values(), strict=True)]
+            terms = [(g * v).sum() for g, v in zip(gradient, along, strict=True)]
             slope = torch.stack(terms).sum()
             if not slope.requires_grad:  # a loss that is linear in the weights
-                return {name: torch.zeros_like(w) for name, w in live.items()}
-            rows = torch.autograd.grad(slope, list(live.values()), materialize_grads=True)
-        return {name: row.detach() for name, row in zip(live, rows, strict=True)}
+                return [torch.zeros_like(w) for w in weights]
+            return list(torch.autograd.grad(slope, list(weights), materialize_grads=True))
 
     def _ggn(
-        self, weights: dict[str, Tensor], along: dict[str, Tensor], x: Tensor, y: Tensor
-    ) -> dict[str, Tensor]:
+        self, weights: Sequence[Tensor], along: Sequence[Tensor], outputs: Tensor, y: Tensor
+    ) -> list[Tensor]:
         """Jᵀ(∂²L/∂f²)Jv: forward, twice through the loss alone, backward."""
-        outputs, change, pull_back = self._both_ways(weights, along, x)
-        return pull_back(loss_curvature(self.loss_fn, outputs, y, change))
+        change = push_forward(outputs, weights, along).detach()
+        return pull_back(outputs, weights, loss_curvature(self.loss_fn, outputs, y, change))
 
     def _ntk(
-        self, weights: dict[str, Tensor], along: dict[str, Tensor], x: Tensor, y: Tensor
-    ) -> dict[str, Tensor]:
+        self, weights: Sequence[Tensor], along: Sequence[Tensor], outputs: Tensor, y: Tensor
+    ) -> list[Tensor]:
         """κJᵀJv/n (or /1), which has the eigenvalues of κΘ/n."""
-        _, change, pull_back = self._both_ways(weights, along, x)
-        examples = len(self.inputs) if self.averages else 1
-        return pull_back(change * (self.output_curvature / examples))
+        change = push_forward(outputs, weights, along).detach()
+        examples = length(self.inputs) if self.averages else 1
+        return pull_back(outputs, weights, change * (self.output_curvature / examples))
 
-    def _both_ways(
-        self, weights: dict[str, Tensor], along: dict[str, Tensor], x: Tensor
-    ) -> tuple[Tensor, Tensor, Callable[[Tensor], dict[str, Tensor]]]:
-        network = function_of_weights(self.model)
-        outputs, change = push_forward(lambda w: network(w, x), weights, along)
-        _, pull_back, *_ = vjp(lambda w: network(w, x), weights)
-        return outputs.detach(), change.detach(), lambda cotangent: pull_back(cotangent)[0]
+
+def refuse_asymmetric(matrix: Curvature) -> None:
+    """Refuse a Hessian that is none: torch's second derivatives of fused weight norm are wrong.
+
+    Raises:
+        ValueError: ⟨a, Hb⟩ is not ⟨b, Ha⟩ on a few of the examples.
+    """
+    few = replace(matrix, inputs=some(matrix.inputs, 0, FEW), targets=matrix.targets[:FEW])
+    weights = [p.detach().flatten() for p in matrix.model.parameters() if p.requires_grad]
+    like, generator = torch.cat(weights), torch.Generator().manual_seed(0)
+    a, b = (torch.randn(len(like), generator=generator).to(like) for _ in range(2))
+    left, right = few @ a, few @ b
+    size = torch.maximum(a.norm() * right.norm(), b.norm() * left.norm())
+    gap = (a @ right - b @ left).abs()
+    if not gap <= torch.finfo(like.dtype).eps ** 0.5 * size:
+        raise ValueError(
+            "torch's second derivatives of this model are wrong: its Hessian is not symmetric "
+            f"(by {gap.item() / size.item():.2g} of its size); look for weight norm or a custom "
+            "autograd.Function, or try curvature='ggn'."
+        )

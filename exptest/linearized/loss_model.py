@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,13 +111,18 @@ class LossModel:
 
     @classmethod
     def from_network(
-        cls, model: nn.Module, inputs: Any, targets: Any, *, loss: str = "half_mse"
+        cls,
+        model: nn.Module,
+        inputs: Any,
+        targets: Any,
+        *,
+        loss: str = "half_mse",
+        output: Any = None,
     ) -> LossModel:
         """Build the model of a network linearized at its present weights, from its NTK in float64.
 
         Args:
-            model: any module `empirical_ntk` accepts.
-            inputs: a floating-point tensor, shape (n, ...).
+            model, inputs, output: as ``model``, ``x1`` and ``output`` of `empirical_ntk`.
             targets: shape (n,) or (n, C), as the model's outputs.
             loss: as in `from_linear`.
 
@@ -130,14 +134,10 @@ class LossModel:
         >>> LossModel.from_network(line, 2 * ones(3, 1), zeros(3, 1)).eigenvalues.round(9)
         array([4.])
         """
-        from exptest.linearized.networks import examples, outputs_of
-        from exptest.linearized.ntk import empirical_ntk
+        from exptest.linearized.ntk import kernel_and_outputs
 
-        x, model = examples("inputs", inputs).double(), deepcopy(model).double()
-        kernel = empirical_ntk(model, x)
-        outputs = outputs_of(model, x).detach().cpu().numpy()
-        residual = outputs - targets_like("targets", targets, outputs)
-        return cls.from_kernel(kernel, residual, loss=loss)
+        kernel, f = kernel_and_outputs(model, inputs, output)
+        return cls.from_kernel(kernel, f - targets_like("targets", targets, f), loss=loss)
 
     @classmethod
     def _from_modes(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from exptest.linearized.networks import refuse_complex
+from exptest.linearized.inputs import refuse_complex
 
 LossFn = Callable[[Tensor, Tensor], Tensor]
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
+from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-COMPANY = 8  # examples tried alone and together
+from exptest.linearized.inputs import (
+    Inputs,
+    described,
+    length,
+    parts,
+    refuse_coarse,
+    refuse_complex,
+)
+
 RANDOM = (
     nn.Dropout,
     nn.Dropout1d,
@@ -30,7 +37,7 @@ def trainable(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters that require gradients, detached, by name.
 
     Raises:
-        TypeError: not a module, or complex weights.
+        TypeError: not a module, or weights that are complex or in half precision.
         ValueError: nothing to train, or non-finite weights.
     """
     if not isinstance(model, nn.Module):
@@ -42,25 +49,18 @@ def trainable(model: nn.Module) -> dict[str, Tensor]:
         )
     for name, weight in weights.items():
         refuse_complex(f"parameter {name!r}", weight)
+        refuse_coarse(f"parameter {name!r}", weight)
         if not weight.isfinite().all():
             raise ValueError(f"parameter {name!r} holds non-finite values; reset the model first.")
     return weights
-
-
-def refuse_complex(name: str, values: Any) -> None:
-    """Raise TypeError if ``values`` is a complex tensor: kernels and curvatures here are real."""
-    if isinstance(values, Tensor) and values.is_complex():
-        raise TypeError(
-            f"{name} must be real, got {values.dtype}, whose gradients have no kernel here; "
-            "try torch.view_as_real and real layers."
-        )
 
 
 def refuse_mixing(model: nn.Module) -> None:
     """Refuse modules that, as they stand, are random, change as they run, or mix examples.
 
     Raises:
-        ValueError: batch normalization, dropout or running statistics in training mode.
+        ValueError: batch normalization, dropout or running statistics in training mode, or an
+            embedding that shrinks its weights.
     """
     for name, module in model.named_modules():
         kind, place = type(module).__name__, repr(name) if name else "the model itself"
@@ -68,6 +68,11 @@ def refuse_mixing(model: nn.Module) -> None:
             raise ValueError(
                 f"{kind} at {place} normalizes by its batch, so no output is a function of its "
                 f"own example; call model.eval() first, on a module that tracks running statistics."
+            )
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None:
+            raise ValueError(
+                f"{kind} at {place} shrinks its weights as it looks them up (max_norm), so it is "
+                f"no function of them; set max_norm=None."
             )
         if module.training and _keeps_statistics(module):
             raise ValueError(
@@ -93,56 +98,53 @@ def _keeps_statistics(module: nn.Module) -> bool:
     return isinstance(module, nn.utils.parametrizations._SpectralNorm)
 
 
-def examples(name: str, x: Any) -> Tensor:
-    """Return ``x`` if it is a finite floating-point tensor of at least one example.
-
-    Raises:
-        TypeError: not a tensor, or not real floating point.
-        ValueError: empty, without a batch dimension, or non-finite.
-    """
-    if not isinstance(x, Tensor):
-        raise TypeError(
-            f"{name} must be a torch.Tensor, got {type(x).__name__}; try torch.as_tensor({name})."
-        )
-    refuse_complex(name, x)
-    if not x.is_floating_point():
-        raise TypeError(
-            f"{name} must be floating point to be differentiated through, got {x.dtype}; "
-            f"try {name}.float()."
-        )
-    if x.ndim < 2 or x.numel() == 0:
-        raise ValueError(
-            f"{name} must hold at least one example, one per row, got shape {tuple(x.shape)}; "
-            f"a single feature needs {name}[:, None]."
-        )
-    if not x.isfinite().all():
-        bad = int((~x.isfinite()).sum())
-        raise ValueError(f"{name} hold {bad} non-finite values; remove or impute them first.")
-    return x
+def call(model: nn.Module, x: Inputs) -> Any:
+    """Return what the model returns; inputs that a first layer overwrites are not the caller's."""
+    with _plain_attention():
+        return model(*(part.clone() for part in parts(x)))
 
 
-def outputs_of(model: nn.Module, x: Tensor) -> Float[Tensor, "n c"]:
+def outputs_of(model: nn.Module, x: Inputs) -> Float[Tensor, "n c"]:
     """Return the model's outputs, one row per example; shape (n,) counts as one output.
 
     Raises:
-        TypeError: complex outputs.
-        ValueError: the model refuses the input's shape, returns another shape than (n, C),
-            non-finite outputs, or outputs that no trainable parameter reaches.
+        TypeError: complex outputs, or as `any_outputs_of`.
+        ValueError: as `any_outputs_of`, or outputs that are no rows.
+    """
+    out = any_outputs_of(model, x)
+    if out.ndim > 2:
+        raise _no_rows(length(x), tuple(out.shape))
+    return out.reshape(len(out), -1)
+
+
+def any_outputs_of(model: nn.Module, x: Inputs) -> Float[Tensor, "n ..."]:
+    """Return the model's outputs, of any shape (n, ...).
+
+    Raises:
+        TypeError: complex outputs, or whole numbers for a model of floating-point inputs.
+        ValueError: the model refuses the input's shape, returns anything but one tensor of as many
+            examples, non-finite outputs, or outputs that no trainable parameter reaches.
     """
     with torch.enable_grad():
         try:
-            out = model(x.clone())  # a first layer that works in place must not reach the caller's
-        except RuntimeError as error:
+            out = call(model, x)
+        except (RuntimeError, IndexError) as error:
+            if not any(part.is_floating_point() for part in parts(x)) and _runs_on_floats(model, x):
+                raise TypeError(
+                    f"inputs must be floating point for this model, got {described(x)}; "
+                    "try .float()."
+                ) from error
             raise ValueError(
-                f"the model refuses inputs of shape {tuple(x.shape)}, {x.dtype}: {error}"
+                f"the model refuses inputs of shape {described(x)}: {error}"
             ) from error
-    if not isinstance(out, Tensor) or out.ndim not in (1, 2) or len(out) != len(x):
-        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+    if not isinstance(out, Tensor):
         raise ValueError(
-            f"model must return one row of outputs per example, shape ({len(x)}, C), got {got}; "
-            f"end it with nn.Flatten()."
+            f"model must return one tensor, got {type(out).__name__}; pass output=, a key, an "
+            "index or a function of what it returns."
         )
     refuse_complex("the model's outputs", out)
+    if out.ndim == 0 or len(out) != length(x):
+        raise _no_rows(length(x), tuple(out.shape))
     if not out.requires_grad:
         raise ValueError(
             "the model's output cannot be differentiated by any trainable parameter; look for "
@@ -150,37 +152,23 @@ def outputs_of(model: nn.Module, x: Tensor) -> Float[Tensor, "n c"]:
         )
     if not out.isfinite().all():
         raise ValueError("the model's outputs are not finite; reset the model or scale the inputs.")
-    return out.reshape(len(x), -1)
+    return out
 
 
-def refuse_company(model: nn.Module, x: Tensor) -> int:
-    """Return the number of outputs C of a model whose output on an example is that example's own.
-
-    Raises:
-        ValueError: as `outputs_of`, or an output that depends on the examples beside it or on
-            chance.
-    """
-    some = x[:COMPANY]
-    beside = outputs_of(model, some).detach()
-    alone = torch.cat([outputs_of(model, one).detach() for one in some.split(1)])
-    gap, size = (beside - alone).abs().max(), alone.abs().max()
-    if gap > 0.01 * size + torch.finfo(alone.dtype).eps ** 0.5:
-        raise ValueError(
-            f"the model's output on an example changes by {gap.item():.2g} with the examples "
-            f"beside it or from call to call; look for batch statistics or dropout in its forward."
-        )
-    return alone.shape[1]
+def _runs_on_floats(model: nn.Module, x: Inputs) -> bool:
+    dtype = next(model.parameters()).dtype
+    try:
+        call(model, tuple(part.to(dtype) for part in parts(x)))
+    except (RuntimeError, IndexError):
+        return False
+    return True
 
 
-def push_forward(
-    function: Callable[[dict[str, Tensor]], Tensor],
-    at: dict[str, Tensor],
-    along: dict[str, Tensor],
-) -> tuple[Tensor, Tensor]:
-    """Return the function of the weights and its derivative along a direction (one jvp)."""
-    _load_forward_mode()
-    outputs, change, *_ = jvp(function, (at,), (along,))
-    return outputs, change
+def _no_rows(n: int, got: tuple[int, ...]) -> ValueError:
+    return ValueError(
+        f"model must return one row of outputs per example, shape ({n}, C), got {got}; end it with "
+        "nn.Flatten(), or pass output=lambda out: out.flatten(1)."
+    )
 
 
 @contextmanager
@@ -203,14 +191,7 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
-@cache
-def _load_forward_mode() -> None:
-    """Make torch load its forward-mode rules, for which it calls its own deprecated compiler."""
-    with silenced(r"`torch\.jit\.script` is"):
-        jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
-
-
-def function_of_weights(model: nn.Module) -> Callable[[dict[str, Tensor], Tensor], Tensor]:
+def function_of_weights(model: nn.Module) -> Callable[[dict[str, Tensor], Inputs], Any]:
     """Return (θ, x) ↦ f(x; θ) for the trainable weights θ, shared ones included."""
     names = {id(p): name for name, p in model.named_parameters()}
     # Every place of a weight once: where one module is registered twice, torch's own tying would
@@ -222,9 +203,10 @@ def function_of_weights(model: nn.Module) -> Callable[[dict[str, Tensor], Tensor
         if p.requires_grad
     }
 
-    def call(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+    def network(weights: dict[str, Tensor], x: Inputs) -> Any:
         placed = {place: weights[name] for place, name in places.items()}
+        inputs = tuple(part.clone() for part in parts(x))
         with _plain_attention():
-            return functional_call(model, placed, (x.clone(),), tie_weights=False)
+            return functional_call(model, placed, inputs, tie_weights=False)
 
-    return call
+    return network

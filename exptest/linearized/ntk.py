@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import jacrev, vmap
 
 from exptest import _checks
-from exptest.linearized.networks import (
-    examples,
-    function_of_weights,
-    refuse_company,
-    refuse_mixing,
-    silenced,
-    trainable,
-)
-from exptest.linearized.ntk_structured import (
-    block_of,
-    kept_bytes,
-    layers_of,
-    mirrored,
-    structured_ntk,
-)
+from exptest.linearized.chosen import chosen
+from exptest.linearized.company import refuse_company
+from exptest.linearized.copies import copied
+from exptest.linearized.general import general_ntk
+from exptest.linearized.inputs import Inputs, converted, examples, length, parts, some
+from exptest.linearized.networks import outputs_of, refuse_mixing, trainable
+from exptest.linearized.ntk_structured import kept_bytes, layers_of, structured_ntk
+from exptest.linearized.taylor import LinearizedNetwork
 
 METHODS = ("auto", "structured", "general")
 
@@ -40,32 +32,42 @@ def empirical_ntk(
     dtype: torch.dtype | None = None,
     memory_gb: float = 4.0,
     method: str = "auto",
+    output: Any = None,
 ) -> Float[Tensor, "n c m c"] | Float[Tensor, "n m"]:
     """Return the empirical neural tangent kernel of a network at its present weights.
 
     Θ[i, c, j, d] = Σ_θ (∂f_c(x_i)/∂θ) (∂f_d(x_j)/∂θ), θ over the parameters that require gradients.
     Stacks (nn.Sequential) of Linear, Conv2d, elementwise, pooling and flattening layers go the
-    structured way, which never builds the Jacobian; any other module goes through torch.func.
+    structured way, which never builds the Jacobian. Any other module goes through torch.func, some
+    of whose rows are computed again by plain autograd; where it is wrong (PReLU) or refuses (GRU,
+    RNN, LSTM in float64), plain autograd takes over with a warning. Every example is
+    differentiated once, by a block of parameters at a time.
 
     Args:
-        model: any module that torch.func accepts, with outputs (n, C) or (n,). Dropout and batch
-            normalization must be in evaluation mode; in-place activations are fine. It is not
-            changed.
-        x1: inputs, floating point, shape (n, ...).
+        model: any module with outputs (n, C) or (n,): recurrent, of token ids, of several inputs
+            too. Dropout and batch normalization must be in evaluation mode; in-place activations
+            are fine. It is not changed.
+        x1: inputs, shape (n, ...), features or token ids; or a tuple of such tensors, which the
+            model takes side by side.
         x2: other inputs, shape (m, ...); by default ``x1``, and then Θ is symmetric.
         trace_outputs: sum over c = d, which is what a loss that treats outputs alike sees first.
-        batch_size: examples whose gradients are held at a time; by default what fits the memory.
+        batch_size: examples differentiated at a time; by default what fits the memory.
         dtype: compute in this precision, e.g. ``torch.float64``.
         memory_gb: gigabytes that the kernel and the gradients held may take together.
         method: ``"auto"``, or ``"structured"`` / ``"general"`` to insist.
+        output: of a model that returns a dict or a tuple, the key or index of the outputs meant;
+            or a function of what it returns.
 
     Returns:
         Θ, shape (n, C, m, C), or (n, m) if traced.
 
     Raises:
-        TypeError: inputs are no floating-point tensor.
+        TypeError: inputs are no real tensors, or weights in half precision.
         ValueError: shapes that do not fit, non-finite values, no gradient, a kernel larger than
             ``memory_gb``, or a module that mixes examples or is random.
+
+    Warns:
+        UserWarning: plain autograd took over, and why.
 
     >>> model = nn.Linear(2, 1, bias=False)
     >>> empirical_ntk(model, torch.tensor([[1.0, 2.0], [0.0, 1.0]]), trace_outputs=True)
@@ -75,82 +77,75 @@ def empirical_ntk(
     Claims C1.2, C1.3.
     """
     _checks.one_of("method", method, METHODS)
+    if dtype is not None:
+        model = copied(model, dtype)
     trainable(model)
     refuse_mixing(model)
-    x1 = examples("x1", x1)
-    x2 = None if x2 is None else examples("x2", x2)
-    if x2 is not None and x2.shape[1:] != x1.shape[1:]:
-        raise ValueError(
-            f"x1 and x2 must hold examples of one shape, got {tuple(x1.shape[1:])} and "
-            f"{tuple(x2.shape[1:])}."
-        )
-    if x2 is not None and x2.dtype != x1.dtype:
-        raise TypeError(
-            f"x1 and x2 must have one dtype, got {x1.dtype} and {x2.dtype}; try x2.to(x1.dtype)."
-        )
-    if dtype is not None:
-        model, x1 = deepcopy(model).to(dtype), x1.to(dtype)
-        x2 = None if x2 is None else x2.to(dtype)
+    x1, x2 = _both(x1, x2, dtype)
+    model = model.at_start() if isinstance(model, LinearizedNetwork) else model
+    model = chosen(model, output)
     outputs = refuse_company(model, x1)
-    spare = _spare_bytes(x1, x2, outputs, trace_outputs, memory_gb)
-    layers = None if method == "general" else layers_of(model)
+    like = outputs_of(model, some(x1, 0, 1)).detach()
+    n, m = length(x1), length(x1 if x2 is None else x2)
+    spare = _spare_bytes(n, m, like.element_size(), outputs, trace_outputs, memory_gb)
+    single = isinstance(x1, Tensor)
+    layers = layers_of(model) if method != "general" and single else None
     if layers is None and method == "structured":
         raise ValueError(
             "method='structured' needs an nn.Sequential of Linear, Conv2d (groups=1, zero "
             "padding), elementwise, pooling and flattening layers; try method='auto'."
         )
-    n, m = len(x1), len(x1 if x2 is None else x2)
-    kernel = x1.new_zeros((n, m) if trace_outputs else (n, outputs, m, outputs))
-    if layers is not None:
-        rows = _rows(batch_size, spare, kept_bytes(layers, x1, trace_outputs))
-        return structured_ntk(layers, x1, x2, kernel, rows)
-    numbers = outputs * sum(p.numel() for p in trainable(model).values())
-    # Reverse mode holds the Jacobian of one set twice while it is stacked.
-    rows = _rows(batch_size, spare, 2 * numbers * x1.element_size())
-    return general_ntk(model, x1, x2, kernel, rows)
+    kernel = like.new_zeros((n, m) if trace_outputs else (n, outputs, m, outputs))
+    if batch_size is not None:
+        _checks.at_least("batch_size", batch_size, 1, 32)
+    if layers is None:
+        return general_ntk(model, x1, x2, kernel, outputs=outputs, spare=spare, rows=batch_size)
+    rows = _rows(batch_size, spare, kept_bytes(layers, x1, trace_outputs))
+    return structured_ntk(layers, x1, x2, kernel, rows)
 
 
-def general_ntk(
-    model: nn.Module, x1: Tensor, x2: Tensor | None, kernel: Tensor, rows: int
-) -> Tensor:
-    """Fill in Θ = J₁J₂ᵀ from Jacobians of ``rows`` examples at a time (torch.func)."""
-    first = x1.split(rows)
-    second = first if x2 is None else x2.split(rows)
-    for i, some in enumerate(first):
-        left = jacobian(model, some)
-        for j in range(i if x2 is None else 0, len(second)):
-            right = left if x2 is None and j == i else jacobian(model, second[j])
-            block = block_of(kernel, i * rows, len(some), j * rows, len(second[j]))
-            for f, g in zip(left, right, strict=True):
-                pattern = "ncp,mcp->nm" if kernel.ndim == 2 else "ncp,mdp->ncmd"
-                block += torch.einsum(pattern, f, g)
-    return kernel if x2 is not None else mirrored(kernel, rows)
+def kernel_and_outputs(
+    model: nn.Module, inputs: Any, output: Any = None
+) -> tuple[Float[np.ndarray, "n c n c"], Float[np.ndarray, "n c"]]:
+    """Return a network's kernel over all outputs and the outputs, in double precision.
+
+    Raises:
+        TypeError, ValueError: as `empirical_ntk`.
+    """
+    x = converted(examples("inputs", inputs), torch.float64)
+    double = chosen(copied(model, torch.float64), output)
+    kernel = empirical_ntk(double, x)
+    return kernel.cpu().numpy(), outputs_of(double, x).detach().cpu().numpy()
 
 
-def jacobian(model: nn.Module, x: Tensor) -> list[Float[Tensor, "n c p"]]:
-    """Return every parameter's block of the Jacobian, one row per example and output."""
-    network = function_of_weights(model)
-
-    def one(weights: dict[str, Tensor], example: Tensor) -> Tensor:
-        return network(weights, example.unsqueeze(0)).reshape(-1)
-
-    try:
-        with silenced("There is a performance drop"):
-            blocks = vmap(jacrev(one), (None, 0))(trainable(model), x)
-    except RuntimeError as error:
-        raise ValueError(
-            f"torch.func cannot differentiate this model one example at a time: {error}"
-        ) from error
-    return [block.detach().flatten(2) for block in blocks.values()]
+def _both(x1: Any, x2: Any, dtype: torch.dtype | None) -> tuple[Inputs, Inputs | None]:
+    """Return both sets of examples, of one kind."""
+    x1 = examples("x1", x1)
+    x2 = None if x2 is None else examples("x2", x2)
+    if x2 is not None:
+        first, second = parts(x1), parts(x2)
+        shapes = [[tuple(part.shape[1:]) for part in x] for x in (first, second)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                "x1 and x2 must hold examples of one shape, got "
+                f"{' and '.join(', '.join(map(str, x)) for x in shapes)}."
+            )
+        if any(a.dtype != b.dtype for a, b in zip(first, second, strict=True)):
+            raise TypeError(
+                f"x1 and x2 must have one dtype, got {', '.join(str(a.dtype) for a in first)} and "
+                f"{', '.join(str(b.dtype) for b in second)}; try x2.to(x1.dtype)."
+            )
+    if dtype is None:
+        return x1, x2
+    return converted(x1, dtype), None if x2 is None else converted(x2, dtype)
 
 
 def _spare_bytes(
-    x1: Tensor, x2: Tensor | None, outputs: int, trace_outputs: bool, memory_gb: float
+    n: int, m: int, itemsize: int, outputs: int, trace_outputs: bool, memory_gb: float
 ) -> float:
     """Bytes left for gradients beside the kernel itself."""
     limit = 1e9 * _checks.positive("memory_gb", memory_gb, 4.0)
-    n, m = len(x1), len(x1 if x2 is None else x2)
-    traced = n * m * x1.element_size()
+    traced = n * m * itemsize
     needed = traced if trace_outputs else traced * outputs**2
     if needed > limit:
         way = "" if trace_outputs else f"trace_outputs=True ({traced / 1e9:.3g} GB), "
@@ -163,7 +158,7 @@ def _spare_bytes(
 
 def _rows(batch_size: int | None, spare: float, bytes_per_example: int) -> int:
     if batch_size is not None:
-        return _checks.at_least("batch_size", batch_size, 1, 32)
+        return batch_size
     rows = int(spare / 2 / bytes_per_example)
     if rows < 1:
         raise ValueError(

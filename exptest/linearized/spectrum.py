@@ -13,15 +13,19 @@ from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator
 from torch import Tensor, nn
 
 from exptest import _checks
-from exptest.linearized.curvature import CURVATURES, Curvature
+from exptest.linearized.chosen import chosen
+from exptest.linearized.company import refuse_company
+from exptest.linearized.curvature import CURVATURES, Curvature, refuse_asymmetric
+from exptest.linearized.derivatives import refuse_wrong
+from exptest.linearized.inputs import examples, length, parts, split
 from exptest.linearized.losses import (
     LossFn,
     averages_examples,
     largest_output_curvature,
     refuse_weighted_batches,
 )
-from exptest.linearized.networks import examples, refuse_company, refuse_mixing, trainable
-from exptest.linearized.rounding import COARSE, PRECISIONS, UNITS
+from exptest.linearized.networks import call, refuse_mixing, trainable
+from exptest.linearized.rounding import PRECISIONS, UNITS
 
 DENSE_UP_TO = 32
 
@@ -96,8 +100,9 @@ def critical_learning_rate(
 
     Args:
         model, loss_fn, inputs, targets: as in `curvature_spectrum`.
-        **options: ``curvature``, ``batch_size``, ``seed``, ``tolerance``, ``max_products`` of
-            `curvature_spectrum`, whose result also holds the residual and the number of products.
+        **options: ``curvature``, ``batch_size``, ``seed``, ``tolerance``, ``max_products``,
+            ``output`` of `curvature_spectrum`, whose result also holds the residual and the
+            number of products.
 
     Returns:
         η, weights per gradient; infinite where the loss has no curvature at all.
@@ -134,6 +139,7 @@ def curvature_spectrum(
     seed: int = 0,
     tolerance: float | None = None,
     max_products: int = 1000,
+    output: Any = None,
 ) -> Spectrum:
     """Return the k largest eigenvalues of a loss's curvature, from matrix-vector products.
 
@@ -148,7 +154,8 @@ def curvature_spectrum(
     Args:
         model: any module, dropout and batch normalization in evaluation mode. It is not changed.
         loss_fn: (outputs, targets) ↦ one number, a mean or a sum over examples.
-        inputs: floating point, shape (n, ...).
+        inputs: shape (n, ...), features or token ids; or a tuple of such tensors, which the model
+            takes side by side.
         targets: whatever ``loss_fn`` takes, shape (n, ...).
         curvature: one of the names above.
         k: how many eigenvalues.
@@ -156,13 +163,15 @@ def curvature_spectrum(
         seed: of the starting vector; the same seed gives the same answer.
         tolerance: relative residual asked for; 1e-10 in float64, 1e-5 below.
         max_products: give up after about this many.
+        output: of a model that returns a dict or a tuple, the key or index of what ``loss_fn``
+            takes; or a function of what it returns.
 
     Returns:
         The spectrum, which prints its residual and the number of products.
 
     Raises:
-        TypeError: inputs that are no floating-point tensor of single or double precision, targets
-            that are no tensor.
+        TypeError: inputs that are no real tensors of single or double precision, targets that are
+            no tensor.
         ValueError: shapes that do not match, non-finite values, a loss that is neither mean nor
             sum, does not add up over batches or has no second derivative, a model that mixes
             examples or is random.
@@ -176,7 +185,7 @@ def curvature_spectrum(
     Claims C3.2, C3.3.
     """
     _checks.one_of("curvature", curvature, CURVATURES)
-    matrix = _curvature(model, loss_fn, inputs, targets, curvature, batch_size)
+    matrix = _curvature(model, loss_fn, inputs, targets, curvature, batch_size, output)
     weights = trainable(model)
     p = sum(w.numel() for w in weights.values())
     if _checks.at_least("k", k, 1, 1) > p:
@@ -230,37 +239,34 @@ def _curvature(
     targets: Any,
     kind: str,
     batch_size: int | None,
+    output: Any,
 ) -> Curvature:
-    weights = trainable(model)
+    trainable(model)
     refuse_mixing(model)
     x = examples("inputs", inputs)
-    _refuse_coarse("inputs", x)
-    for name, weight in weights.items():
-        _refuse_coarse(f"parameter {name!r}", weight)
+    for part in parts(x):
+        refuse_coarse("inputs", part)
     if not isinstance(targets, Tensor):
         raise TypeError(f"targets must be a torch.Tensor, got {type(targets).__name__}.")
-    if targets.shape[:1] != x.shape[:1]:
+    if targets.shape[:1] != (length(x),):
         raise ValueError(
             "inputs and targets must have one row per example, got shapes "
-            f"{tuple(x.shape)} and {tuple(targets.shape)}."
+            f"{', '.join(str(tuple(part.shape)) for part in parts(x))} and {tuple(targets.shape)}."
         )
-    rows = len(x) if batch_size is None else _checks.at_least("batch_size", batch_size, 1, 32)
+    rows = length(x) if batch_size is None else _checks.at_least("batch_size", batch_size, 1, 32)
+    model = chosen(model, output)
     refuse_company(model, x)
+    refuse_wrong(model, x)
     with torch.no_grad():
-        outputs = torch.cat([model(some.clone()) for some in x.split(rows)])
-    _refuse_coarse("the model's outputs", outputs)
+        outputs = torch.cat([call(model, some) for some in split(x, rows)])
+    refuse_coarse("the model's outputs", outputs)
     averages = averages_examples(loss_fn, outputs, targets)
     refuse_weighted_batches(loss_fn, outputs, targets, rows, averages)
     κ = largest_output_curvature(loss_fn, outputs, targets, averages)
-    return Curvature(model, loss_fn, x, targets, kind, rows, averages, κ)
-
-
-def _refuse_coarse(name: str, values: Tensor) -> None:
-    if str(values.dtype).removeprefix("torch.") in COARSE:
-        raise TypeError(
-            f"{values.dtype} is too coarse for curvature, got {name}; try model.float(), "
-            "inputs.float(), and no autocast."
-        )
+    matrix = Curvature(model, loss_fn, x, targets, kind, rows, averages, κ)
+    if kind == "hessian":
+        refuse_asymmetric(matrix)
+    return matrix
 
 
 def _lanczos(

@@ -8,8 +8,13 @@ from torch import Tensor, nn
 
 def literal_ntk(model: nn.Module, x1: Tensor, x2: Tensor) -> Tensor:
     """Θ[i, c, j, d], one backward pass per example and output, on a batch of one."""
-    first, second = (torch.stack([_gradients(model, x) for x in xs]) for xs in (x1, x2))
+    first, second = jacobian(model, x1), jacobian(model, x2)
     return torch.einsum("icp,jdp->icjd", first, second)
+
+
+def jacobian(model: nn.Module, x: Tensor) -> Tensor:
+    """J[i, c, θ], row by row."""
+    return torch.stack([_gradients(model, one) for one in x])
 
 
 def _gradients(model: nn.Module, x: Tensor) -> Tensor:
@@ -18,7 +23,8 @@ def _gradients(model: nn.Module, x: Tensor) -> Tensor:
     for output in model(x.unsqueeze(0)).flatten():
         pieces = torch.autograd.grad(output, weights, retain_graph=True, allow_unused=True)
         parts = [
-            torch.zeros_like(w) if g is None else g for g, w in zip(pieces, weights, strict=True)
+            torch.zeros_like(w) if g is None else g.to_dense()
+            for g, w in zip(pieces, weights, strict=True)
         ]
         rows.append(torch.cat([part.flatten() for part in parts]))
     return torch.stack(rows)
@@ -42,7 +48,7 @@ def dense_hessian(model: nn.Module, loss_fn: nn.Module, inputs: Tensor, targets:
 
 def dense_ggn(model: nn.Module, loss_fn: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Jᵀ H J, J the Jacobian of all outputs, H the Hessian of the loss in the outputs."""
-    J = torch.stack([_gradients(model, x) for x in inputs]).flatten(0, 1)
+    J = jacobian(model, inputs).flatten(0, 1)
     outputs = model(inputs).detach()
     H = torch.autograd.functional.hessian(lambda f: loss_fn(f, targets), outputs)
     return J.T @ H.reshape(outputs.numel(), -1) @ J

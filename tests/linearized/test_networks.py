@@ -108,30 +108,11 @@ class Noisy(Centred):
         return nn.functional.dropout(self.layer(x), 0.5, training=True)
 
 
-class Recurrent(Centred):
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell = nn.LSTM(3, 3, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(self.cell(x[:, None])[0][:, -1])
-
-
 @pytest.mark.parametrize("model", [Centred(), Noisy()], ids=["mean of the batch", "dropout"])
 @pytest.mark.parametrize("use", ["structured kernel", "loss model", "Gauss-Newton", "Hessian"])
 def test_examples_that_see_each_other_and_chance_are_refused(model: nn.Module, use: str) -> None:
     with pytest.raises(ValueError, match=r"changes by .* with the examples beside it or from call"):
         USES[use](model.double(), inputs(6, 3))
-
-
-def test_what_torch_func_cannot_do_is_said() -> None:
-    model = Recurrent().double()
-    with pytest.raises(
-        ValueError, match=r"torch\.func cannot differentiate this model one example"
-    ):
-        empirical_ntk(model, inputs(4, 3))
-    ggn = torch.linalg.eigvalsh(dense_ggn(model, MSE, x := inputs(4, 3), targets(4)))[-1].item()
-    assert curvature_spectrum(model, MSE, x, targets(4)).eigenvalues[0] == pytest.approx(ggn)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,11 @@ def test_the_model_and_the_precision_asked_for() -> None:
     ("call", "error", "message"),
     [
         ({"x1": [[1.0]]}, TypeError, "x1 must be a torch.Tensor, got list"),
-        ({"x1": torch.ones(3, 64).long()}, TypeError, "x1 must be floating point .* torch.int64"),
+        (
+            {"x1": torch.ones(3, 64).long()},
+            TypeError,
+            "inputs must be floating point .* torch.int64",
+        ),
         (
             {"x1": torch.ones(3)},
             ValueError,

@@ -231,7 +231,7 @@ def test_a_loss_that_does_not_add_up_over_batches_is_taken_whole(
             r"one row per example, got .*\(3, 8\) and \(4,",
         ),
         ({"targets": torch.tensor(1)}, ValueError, r"one row per example, got .* and \(\)"),
-        ({"inputs": torch.randn(4, 8).half()}, TypeError, "float16 is too coarse for curvature"),
+        ({"inputs": torch.randn(4, 8).half()}, TypeError, "float16 is too coarse for derivatives"),
         ({"loss_fn": nn.MultiMarginLoss()}, ValueError, "loss_fn cannot be differentiated twice"),
         (
             {"loss_fn": nn.MSELoss(), "targets": torch.zeros(4, 1)},
