@@ -19,13 +19,8 @@ from exptest.linearized.networks import (
     silenced,
     trainable,
 )
-from exptest.linearized.ntk_structured import (
-    block_of,
-    kept_bytes,
-    layers_of,
-    mirrored,
-    structured_ntk,
-)
+from exptest.linearized.ntk_products import block_of, mirrored
+from exptest.linearized.ntk_structured import kept_bytes, plan_of, structured_ntk
 
 METHODS = ("auto", "structured", "general")
 
@@ -44,8 +39,11 @@ def empirical_ntk(
     """Return the empirical neural tangent kernel of a network at its present weights.
 
     Θ[i, c, j, d] = Σ_θ (∂f_c(x_i)/∂θ) (∂f_d(x_j)/∂θ), θ over the parameters that require gradients.
-    Stacks (nn.Sequential) of Linear, Conv2d, elementwise, pooling and flattening layers go the
-    structured way, which never builds the Jacobian; any other module goes through torch.func.
+    A network goes the structured way, which never builds the Jacobian, if all its trainable weights
+    belong to Linear, Conv1d/2d/3d, BatchNorm, LayerNorm, RMSNorm, GroupNorm, InstanceNorm,
+    Embedding or PReLU layers that are called once each, whatever the graph between them; not if a
+    weight is shared, held by another module or used outside its layer, or a module is hooked,
+    patched or parametrized: then, and where the two ways differ, it goes through torch.func.
 
     Args:
         model: any module that torch.func accepts, with outputs (n, C) or (n,). Dropout and batch
@@ -93,17 +91,20 @@ def empirical_ntk(
         x2 = None if x2 is None else x2.to(dtype)
     outputs = refuse_company(model, x1)
     spare = _spare_bytes(x1, x2, outputs, trace_outputs, memory_gb)
-    layers = None if method == "general" else layers_of(model)
-    if layers is None and method == "structured":
-        raise ValueError(
-            "method='structured' needs an nn.Sequential of Linear, Conv2d (groups=1, zero "
-            "padding), elementwise, pooling and flattening layers; try method='auto'."
-        )
+    plan = None if method == "general" else plan_of(model, (x1,), _by_example)
     n, m = len(x1), len(x1 if x2 is None else x2)
     kernel = x1.new_zeros((n, m) if trace_outputs else (n, outputs, m, outputs))
-    if layers is not None:
-        rows = _rows(batch_size, spare, kept_bytes(layers, x1, trace_outputs))
-        return structured_ntk(layers, x1, x2, kernel, rows)
+    if plan is not None:
+        rows = _rows(batch_size, spare, kept_bytes(plan, (x1,), trace_outputs))
+        found = structured_ntk(plan, (x1,), None if x2 is None else (x2,), kernel, rows)
+        if found is not None:
+            return found
+    if method == "structured":
+        raise ValueError(
+            "method='structured' needs every trainable weight in a known layer (Linear, "
+            "convolution, normalization, Embedding, PReLU) that is called once, unpatched and "
+            "without hooks; try method='auto'."
+        )
     numbers = outputs * sum(p.numel() for p in trainable(model).values())
     # Reverse mode holds the Jacobian of one set twice while it is stacked.
     rows = _rows(batch_size, spare, 2 * numbers * x1.element_size())
@@ -142,6 +143,10 @@ def jacobian(model: nn.Module, x: Tensor) -> list[Float[Tensor, "n c p"]]:
             f"torch.func cannot differentiate this model one example at a time: {error}"
         ) from error
     return [block.detach().flatten(2) for block in blocks.values()]
+
+
+def _by_example(out: Tensor) -> Tensor:
+    return out.reshape(len(out), -1)
 
 
 def _spare_bytes(
