@@ -38,8 +38,9 @@ KNOWN = (
 
 
 def trained_by(layer: nn.Module) -> list[nn.Parameter]:
-    """Return the trainable weights that the module itself holds."""
-    return [p for p in layer._parameters.values() if p is not None and p.requires_grad]
+    """Return the trainable weights that the module itself holds, a weight before its bias."""
+    held = sorted(layer._parameters.items(), reverse=True)
+    return [p for _, p in held if p is not None and p.requires_grad]
 
 
 def known(layer: nn.Module) -> bool:
@@ -85,10 +86,12 @@ def outer(
 def _with_ones(layer: nn.Module, patch: Patch) -> Float[Tensor, "n g trained p"]:
     """Append what the bias is multiplied by; leave out what is frozen."""
     ones = patch.new_ones(*patch.shape[:2], 1, patch.shape[3])
-    multiplied = {"weight": patch, "bias": ones}
-    parts = [multiplied[k] for k, p in layer._parameters.items() if p is not None]
-    wanted = [p.requires_grad for p in layer._parameters.values() if p is not None]
-    return torch.cat([part for part, keep in zip(parts, wanted, strict=True) if keep], dim=2)
+    parts = [
+        part
+        for name, part in (("weight", patch), ("bias", ones))
+        if (p := layer._parameters.get(name)) is not None and p.requires_grad
+    ]
+    return torch.cat(parts, dim=2)
 
 
 # -- convolutions ------------------------------------------------------------------------------
@@ -149,24 +152,3 @@ def _by_feature(
         patch = moved.reshape(len(h), features, 1, -1)
         delta = delta.reshape(*delta.shape[:2], features, 1, -1)
     return delta, _with_ones(layer, patch)
-
-
-# -- what is done with them ----------------------------------------------------------------------
-
-
-def gradient(
-    layer: nn.Module,
-    delta: Float[Tensor, "n c g o p"],
-    patch: Patch,
-    weights: Float[Tensor, "n c"],
-) -> list[Tensor]:
-    """Return Σ_ic ``weights``[i, c] · ∂f_c(x_i) by every trainable weight of the layer."""
-    mixed = torch.einsum("nc,ncgop->gonp", weights, delta).flatten(2)
-    if not patch.is_floating_point():
-        table = mixed.new_zeros(len(layer.weight), mixed.shape[1])  # type: ignore[arg-type]
-        return [table.index_add_(0, patch.flatten(), mixed[0].mT)]
-    whole = mixed @ patch.permute(1, 0, 3, 2).flatten(1, 2)  # (g, o, k)
-    trained = trained_by(layer)
-    sizes = [p.numel() // whole[:, :, 0].numel() for p in trained]
-    pieces = whole.split(sizes, dim=2)
-    return [piece.reshape(p.shape) for piece, p in zip(pieces, trained, strict=True)]

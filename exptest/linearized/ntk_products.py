@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-BLOCK = 64  # rows of a block of the kernel; small blocks waste less of a symmetric one
+BLOCK = 32  # rows of a block of the kernel; small blocks waste less of a symmetric one
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,18 @@ class Factor:
     def size(self) -> int:
         """Return the bytes that it occupies."""
         return self.delta.nbytes + (0 if self.patch is None else self.patch.nbytes)
+
+    def combined(self, weights: Float[Tensor, "n c"]) -> Float[Tensor, "o k"]:
+        """Return the gradient of a combination of outputs, Σ_icp weights_ic δ_icp a_ipᵀ."""
+        assert self.patch is not None
+        mixed = torch.einsum("nc,ncop->onp", weights, self.delta)
+        return mixed.flatten(1) @ self.patch.mT.flatten(0, 1)
+
+    def table(self, weights: Float[Tensor, "n c"], rows: int) -> Float[Tensor, "rows o"]:
+        """Return the same, transposed, where whole numbers stand for one-hot vectors."""
+        assert self.patch is not None
+        mixed = torch.einsum("nc,ncop->npo", weights, self.delta).flatten(0, 1)
+        return mixed.new_zeros(rows, mixed.shape[1]).index_add_(0, self.patch.flatten(), mixed)
 
 
 def joined(pieces: Sequence[Factor]) -> Factor:
@@ -115,11 +127,9 @@ def block_of(kernel: Tensor, row: int, height: int, column: int, width: int) -> 
 
 def mirrored(kernel: Tensor, step: int) -> Tensor:
     """Fill in what lies below the diagonal, ``step`` rows at a time."""
-    flipped = kernel.mT if kernel.ndim == 2 else kernel.permute(2, 3, 0, 1)
-    for start in range(step, len(kernel), step):
-        rows = slice(start, start + step)
-        if kernel.ndim == 2:
-            kernel[rows, :start] = flipped[rows, :start]
-        else:
-            kernel[rows, :, :start] = flipped[rows, :, :start]
+    outputs = 1 if kernel.ndim == 2 else kernel.shape[1]
+    flat, size = kernel.view(len(kernel) * outputs, -1), step * outputs
+    for start in range(size, len(flat), size):
+        above = flat[:start, start : start + size].contiguous()  # twice as fast to transpose
+        flat[start : start + size, :start] = above.mT
     return kernel

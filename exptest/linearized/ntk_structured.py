@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from exptest.linearized.ntk_leaves import gradient as gradient_of
-from exptest.linearized.ntk_leaves import outer
+from exptest.linearized.ntk_leaves import outer, trained_by
 from exptest.linearized.ntk_products import BLOCK, Factor, add_products, joined, mirrored
 from exptest.linearized.ntk_record import (
     Call,
@@ -142,8 +141,9 @@ def _sweep(
     found, gradient, n = [], list[Tensor](), len(out)
     for call, *by_output in zip(calls, *deltas, strict=True):
         delta, patch = _parted(call, torch.stack(by_output, dim=1), n)
-        gradient += gradient_of(call.layer, delta, patch, weights)
-        found += _cheaper(delta, patch, trace_outputs)
+        kept = _cheaper(delta, patch, trace_outputs)
+        gradient += _combination(call.layer, kept, weights)
+        found += kept
     _insist(gradient, truth)
     return found
 
@@ -180,6 +180,22 @@ def _cheaper(delta: Tensor, patch: Tensor, trace_outputs: bool) -> list[Factor]:
     whole = delta.transpose(1, 2).flatten(2, 3) @ patch.mT  # (n, g, c o, k)
     whole = whole.unflatten(2, (c, o)).transpose(1, 2)
     return [Factor(whole.reshape(len(delta), c, -1, 1), None)]
+
+
+def _combination(layer: nn.Module, kept: list[Factor], weights: Tensor) -> list[Tensor]:
+    """Return Σ_ic ``weights``[i, c] · ∂f_c(x_i) by every trainable weight of the layer."""
+    trained = trained_by(layer)
+    if type(layer) is nn.Embedding:
+        return [kept[0].table(weights, len(trained[0]))]
+    if kept[0].patch is None:
+        whole = torch.tensordot(weights, kept[0].delta, dims=2)
+    else:
+        whole = torch.stack([f.combined(weights) for f in kept])  # (g, o, k)
+    if len(trained) == 1:
+        return [whole.reshape(trained[0].shape)]
+    whole = whole.reshape(trained[1].numel(), -1)  # the bias comes last
+    parts = (whole[:, :-1], whole[:, -1])
+    return [part.reshape(p.shape) for part, p in zip(parts, trained, strict=True)]
 
 
 def _insist(gradient: list[Tensor], truth: tuple[Tensor, ...]) -> None:

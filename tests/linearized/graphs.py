@@ -59,6 +59,15 @@ def frozen(layer: nn.Module, *names: str) -> nn.Module:
     return layer
 
 
+def bias_first() -> nn.Module:
+    """A layer that registers its weight anew, after the bias."""
+    layer = nn.Linear(4, 5)
+    weight = layer.weight
+    del layer.weight
+    layer.weight = weight
+    return nn.Sequential(layer, nn.Tanh(), nn.Linear(5, 2))
+
+
 def residual_block(m: Graph, x: Tensor) -> Tensor:
     h = relu(m.n1(m.c1(x)))
     return m.head(relu(m.n2(m.c2(h)) + m.short(x)).mean((2, 3)))
@@ -125,6 +134,7 @@ NORMS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }  # fmt: skip
 
 GRAPHS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "bias before weight": (bias_first, (4,)),
     "skip": (lambda: Graph(
         lambda m, x: m.c(x + torch.relu(m.b(torch.tanh(m.a(x))))),
         a=nn.Linear(5, 4), b=nn.Linear(4, 5), c=nn.Linear(5, 2)), (5,)),

@@ -253,7 +253,7 @@ def test_lengths_that_vary_with_the_examples_give_no_kernel_or_the_right_one(tra
             assert relative(found, exact) < 1e-12
 
 
-@pytest.mark.parametrize("part", ["outer", "gradient_of"])
+@pytest.mark.parametrize("part", ["outer", "_combination"])
 def test_a_fault_in_a_factor_is_caught(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     """One row of one layer's δ off by a millionth is enough."""
     make, shape = GRAPHS["residual convolutions"]
