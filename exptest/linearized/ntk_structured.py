@@ -29,6 +29,7 @@ from exptest.linearized.ntk_record import (
 )
 
 SWEEP_BYTES = 2**27  # working memory of one sweep over examples
+PASS = 8  # multiplications in the time of one pass of a factor over the kernel
 TOLERANCE = 3.0  # in √eps: of a gradient from factors beside plain autograd's
 
 
@@ -172,7 +173,7 @@ def _cheaper(delta: Tensor, patch: Tensor, trace_outputs: bool) -> list[Factor]:
     pairs = c if trace_outputs else c * c
     apart, summed = p * p * (k + c * o), pairs * o * k
     if p == 1:
-        apart = k + pairs * o
+        apart = k + pairs * (o + PASS)
     elif not trace_outputs:
         apart += pairs * o * p
     if apart < summed or not patch.is_floating_point():
