@@ -23,6 +23,24 @@ from torch.func import functional_call, jacrev, vmap
 from exptest.data import load_digits
 from exptest.linearized import LossModel, curvature_spectrum, empirical_ntk
 
+
+class Skip(nn.Module):
+    """x + f(x)."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.branch(x)
+
+
+def _residual_block(channels: int) -> nn.Module:
+    convolutions = [nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(2)]
+    norms = [nn.BatchNorm2d(channels) for _ in range(2)]
+    return Skip(norms[0], nn.ReLU(), convolutions[0], norms[1], nn.ReLU(), convolutions[1])
+
+
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "mlp": (
         lambda: nn.Sequential(
@@ -38,6 +56,23 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         ),
         (3, 32, 32),
     ),
+    "residual": (
+        lambda: nn.Sequential(
+            nn.Linear(784, 256),
+            *(Skip(nn.LayerNorm(256), nn.Linear(256, 256), nn.ReLU()) for _ in range(3)),
+            nn.Linear(256, 10),
+        ),
+        (784,),
+    ),
+    # Before activation (He et al. 2016), 612 000 weights on 4 × 4 positions.
+    "resnet": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 128, 4, stride=4, bias=False),
+            *(_residual_block(128) for _ in range(2)),
+            *(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10)),
+        ),
+        (3, 16, 16),
+    ),
 }
 STEPS = 10_000
 
@@ -46,7 +81,7 @@ def build(model: str, examples: int) -> tuple[nn.Module, Tensor]:
     """Return a seeded network and its inputs, float32."""
     torch.manual_seed(0)
     make, shape = MODELS[model]
-    return make(), torch.randn(examples, *shape)
+    return make().eval(), torch.randn(examples, *shape)
 
 
 # -- the kernel, all outputs -------------------------------------------------------------------
@@ -56,6 +91,12 @@ def ntk_exptest(model: str, examples: int) -> Callable[[], Tensor]:
     """`exptest.linearized.empirical_ntk`."""
     network, x = build(model, examples)
     return lambda: empirical_ntk(network, x, memory_gb=16.0)
+
+
+def ntk_general(model: str, examples: int) -> Callable[[], Tensor]:
+    """The same by its general path, from Jacobians."""
+    network, x = build(model, examples)
+    return lambda: empirical_ntk(network, x, memory_gb=16.0, method="general")
 
 
 def ntk_recipe(model: str, examples: int) -> Callable[[], Tensor]:
@@ -182,6 +223,7 @@ def curve_trained(model: str, examples: int) -> Callable[[], float]:
 
 CONTESTANTS: dict[str, Callable[[str, int], Callable[[], Any]]] = {
     "ntk/exptest": ntk_exptest,
+    "ntk/general path": ntk_general,
     "ntk/torch.func recipe": ntk_recipe,
     "ntk/curvlinops": ntk_curvlinops,
     "eigenvalue/exptest": eigenvalue_exptest,

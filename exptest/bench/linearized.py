@@ -75,6 +75,7 @@ def _kernels(model: str, examples: int, arguments: argparse.Namespace) -> list[d
     weights = sum(p.numel() for p in build(model, 1)[0].parameters())
     needed = 2 * 10 * examples * weights * 4 / 1e9
     if needed <= arguments.memory_gb:
+        rows.append(_measure(task, "general path", "ntk", command, limit))
         rows.append(_measure(task, "torch.func recipe", "ntk", command, limit))
         if find_spec("curvlinops"):
             rows.append(_measure(task, "curvlinops", "ntk", command, limit))

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from exptest.linearized.inputs import refuse_complex
+
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
@@ -18,12 +20,14 @@ def copied(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """Return a copy, in another precision if asked for.
 
     Raises:
-        TypeError: not a module.
+        TypeError: not a module, or complex weights, whose conversion would drop a part.
         ValueError: a function set on a module that holds on to the module's own weights: a copy
             would go on with the old ones.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}.")
+    for name, p in model.named_parameters():
+        refuse_complex(f"parameter {name!r}", p)
     own = {id(p) for p in model.parameters()}
     for place, module in model.named_modules():
         for name, function in _functions(module):

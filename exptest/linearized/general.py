@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from exptest.linearized.inputs import Inputs, length, split
 from exptest.linearized.jacobians import Jacobians
 from exptest.linearized.networks import call
-from exptest.linearized.ntk_structured import mirrored
+from exptest.linearized.ntk_products import mirrored
 
 STRIPE = 256  # rows of a symmetric product computed at a time, to its right end only
 STACKED = 3  # copies of a Jacobian that reverse mode holds while it is stacked (measured)

@@ -16,7 +16,7 @@ from exptest.linearized.copies import copied
 from exptest.linearized.general import general_ntk
 from exptest.linearized.inputs import Inputs, converted, examples, length, parts, some
 from exptest.linearized.networks import outputs_of, refuse_mixing, trainable
-from exptest.linearized.ntk_structured import kept_bytes, layers_of, structured_ntk
+from exptest.linearized.ntk_structured import kept_bytes, plan_of, structured_ntk
 from exptest.linearized.taylor import LinearizedNetwork
 
 METHODS = ("auto", "structured", "general")
@@ -37,11 +37,14 @@ def empirical_ntk(
     """Return the empirical neural tangent kernel of a network at its present weights.
 
     Θ[i, c, j, d] = Σ_θ (∂f_c(x_i)/∂θ) (∂f_d(x_j)/∂θ), θ over the parameters that require gradients.
-    Stacks (nn.Sequential) of Linear, Conv2d, elementwise, pooling and flattening layers go the
-    structured way, which never builds the Jacobian. Any other module goes through torch.func, some
-    of whose rows are computed again by plain autograd; where it is wrong (PReLU) or refuses (GRU,
-    RNN, LSTM in float64), plain autograd takes over with a warning. Every example is
-    differentiated once, by a block of parameters at a time.
+    A network goes the structured way, which never builds the Jacobian, if all its trainable weights
+    belong to Linear, Conv1d/2d/3d, BatchNorm, LayerNorm, RMSNorm, GroupNorm, InstanceNorm,
+    Embedding or PReLU layers that are called once each, whatever the graph between them; not if a
+    weight is shared, held by another module or used outside its layer, or a module is hooked,
+    patched or parametrized. Then, and where the two ways differ, it goes through torch.func, some
+    of whose rows are computed again by plain autograd; where that is wrong or refuses (GRU, RNN,
+    LSTM in float64), plain autograd takes over with a warning. Every example is differentiated
+    once, by a block of parameters at a time.
 
     Args:
         model: any module with outputs (n, C) or (n,): recurrent, of token ids, of several inputs
@@ -88,20 +91,23 @@ def empirical_ntk(
     like = outputs_of(model, some(x1, 0, 1)).detach()
     n, m = length(x1), length(x1 if x2 is None else x2)
     spare = _spare_bytes(n, m, like.element_size(), outputs, trace_outputs, memory_gb)
-    single = isinstance(x1, Tensor)
-    layers = layers_of(model) if method != "general" and single else None
-    if layers is None and method == "structured":
-        raise ValueError(
-            "method='structured' needs an nn.Sequential of Linear, Conv2d (groups=1, zero "
-            "padding), elementwise, pooling and flattening layers; try method='auto'."
-        )
     kernel = like.new_zeros((n, m) if trace_outputs else (n, outputs, m, outputs))
     if batch_size is not None:
         _checks.at_least("batch_size", batch_size, 1, 32)
-    if layers is None:
-        return general_ntk(model, x1, x2, kernel, outputs=outputs, spare=spare, rows=batch_size)
-    rows = _rows(batch_size, spare, kept_bytes(layers, x1, trace_outputs))
-    return structured_ntk(layers, x1, x2, kernel, rows)
+    xs1, xs2 = parts(x1), None if x2 is None else parts(x2)
+    plan = None if method == "general" else plan_of(model, xs1, _by_example)
+    if plan is not None:
+        rows = _rows(batch_size, spare, kept_bytes(plan, xs1, trace_outputs))
+        found = structured_ntk(plan, xs1, xs2, kernel, rows)
+        if found is not None:
+            return found
+    if method == "structured":
+        raise ValueError(
+            "method='structured' needs every trainable weight in a known layer (Linear, "
+            "convolution, normalization, Embedding, PReLU) that is called once, unpatched and "
+            "without hooks; try method='auto'."
+        )
+    return general_ntk(model, x1, x2, kernel, outputs=outputs, spare=spare, rows=batch_size)
 
 
 def kernel_and_outputs(
@@ -138,6 +144,10 @@ def _both(x1: Any, x2: Any, dtype: torch.dtype | None) -> tuple[Inputs, Inputs |
     if dtype is None:
         return x1, x2
     return converted(x1, dtype), None if x2 is None else converted(x2, dtype)
+
+
+def _by_example(out: Tensor) -> Tensor:
+    return out.reshape(len(out), -1)
 
 
 def _spare_bytes(

@@ -1,252 +1,208 @@
-"""The empirical NTK of a stack of layers, from outer products, without its Jacobian.
+"""The empirical NTK of a network of known layers, from outer products, without its Jacobian.
 
-For a layer z = W a the gradient of output c on example i is Σ_p δ_icp a_ipᵀ, where p runs over the
-positions at which W is applied (one for a dense layer). Hence
-
-    Θ_layer[i, c, j, d] = Σ_pq (δ_icp · δ_jdq)(a_ip · a_jq),
-
-a product of two small Gram matrices where the Jacobian has as many columns as W has entries.
+Whatever the graph between them (skip connections, branches, attention from projections): if every
+trainable weight belongs to a known layer and every such layer, a leaf, is called once, the kernel
+is a sum over leaves. Hooks record what a leaf takes and gives, and one backward pass a column of
+outputs gives δ, because examples do not mix. Nothing of that is taken on trust: in every sweep a
+random combination of all gradients, as the factors have it, is compared with plain autograd's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import unfold
 
-from exptest.linearized.wide import ScaledLinear
+from exptest.linearized.ntk_leaves import outer, trained_by
+from exptest.linearized.ntk_products import BLOCK, Factor, add_products, joined, mirrored
+from exptest.linearized.ntk_record import (
+    Call,
+    NotStructuredError,
+    Plan,
+    leaves_of,
+    outputs_at,
+    recorded,
+    without_examples,
+)
 
-DENSE = (nn.Linear, ScaledLinear)
-# Layers without weights that treat every example by itself.
-ALONE = (
-    nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
-    nn.Mish, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardswish,
-    nn.Dropout, nn.Dropout2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.ZeroPad2d,
-)  # fmt: skip
 SWEEP_BYTES = 2**27  # working memory of one sweep over examples
-BLOCK = 64  # rows of a block of the kernel; small blocks waste less of a symmetric one
+PASS = 8  # multiplications in the time of one pass of a factor over the kernel
+TOLERANCE = 3.0  # in √eps: of a gradient from factors beside plain autograd's
 
 
-@dataclass(frozen=True)
-class Factor:
-    """One layer's gradients on n examples: ``delta ⊗ patch``, or summed already if patch is None.
+def plan_of(model: nn.Module, xs: tuple[Tensor, ...], read: Callable[[Any], Tensor]) -> Plan | None:
+    """Return how to take a network apart, or None where only the general path is right.
 
-    Attributes:
-        delta: of each output by the layer's output; or by its weights.
-        patch: what the weights multiply at each position, and a 1 for the bias.
+    Two examples are tried: their gradient, from factors, must be that of the network itself.
+
+    Args:
+        model: any module.
+        xs: its inputs, each of one length.
+        read: what turns its result into outputs of shape (n, C).
     """
-
-    delta: Float[Tensor, "n c o p"]
-    patch: Float[Tensor, "n k p"] | None
-
-    def rows(self, start: int, stop: int) -> Factor:
-        """Return the factor of some of the examples."""
-        patch = None if self.patch is None else self.patch[start:stop]
-        return Factor(self.delta[start:stop], patch)
-
-
-def layers_of(model: nn.Module) -> list[nn.Module] | None:
-    """Return the layers of a plain stack, or None where only the general path is right."""
-    layers = _flat(model)
-    weights = [id(p) for layer in layers for p in layer.parameters()]
-    plain = all(_supported(layer) for layer in layers) and len(set(weights)) == len(weights)
-    return layers if plain else None
+    leaves = leaves_of(model)
+    if leaves is None:
+        return None
+    plan = Plan(model, read, leaves)
+    one = tuple(x[:1] for x in xs)
+    two = tuple(x[:2] if len(x) > 1 else x.repeat_interleave(2, 0) for x in xs)
+    try:
+        plan = replace(plan, shared=without_examples(plan, one))
+        recorded(plan, one)
+        combined = replace(plan, read=lambda result: _combined(read(result)))
+        with torch.enable_grad():  # the caller may be under no_grad
+            total = _combined(outputs_at(combined, two)).sum()
+        truth = torch.autograd.grad(total, plan.weights(), materialize_grads=True)
+        _sweep(combined, two, True, truth)
+    except (NotStructuredError, RuntimeError):  # as vmap and what is changed in place raise it
+        return None
+    return plan
 
 
 def structured_ntk(
-    layers: list[nn.Module], x1: Tensor, x2: Tensor | None, kernel: Tensor, rows: int
-) -> Tensor:
-    """Fill in Θ between ``x1`` and ``x2``, holding the factors of 2 ``rows`` examples at a time."""
+    plan: Plan, xs1: tuple[Tensor, ...], xs2: tuple[Tensor, ...] | None, kernel: Tensor, rows: int
+) -> Tensor | None:
+    """Fill in Θ between ``xs1`` and ``xs2``, holding the factors of 2 ``rows`` examples at a time.
+
+    Returns None, and a kernel of zeros, where examples come that the plan does not hold for.
+    """
     if rows > BLOCK:
         rows -= rows % BLOCK
     trace_outputs = kernel.ndim == 2
-    first = x1.split(rows)
-    second = first if x2 is None else x2.split(rows)
-    for i, some in enumerate(first):
-        left = factors(layers, some, trace_outputs)
-        for j in range(i if x2 is None else 0, len(second)):
-            same = x2 is None and i == j
-            right = left if same else factors(layers, second[j], trace_outputs)
-            _add_products(kernel, left, right, (i * rows, j * rows), same)
-    return kernel if x2 is not None else mirrored(kernel, min(rows, BLOCK))
+    first = _split(xs1, rows)
+    second = first if xs2 is None else _split(xs2, rows)
+    try:
+        for i, some in enumerate(first):
+            left = factors(plan, some, trace_outputs)
+            for j in range(i if xs2 is None else 0, len(second)):
+                same = xs2 is None and i == j
+                right = left if same else factors(plan, second[j], trace_outputs)
+                if [f.form() for f in left] != [g.form() for g in right]:
+                    raise NotStructuredError
+                add_products(kernel, left, right, (i * rows, j * rows), same)
+    except (NotStructuredError, RuntimeError):
+        kernel.zero_()
+        return None
+    return kernel if xs2 is not None else mirrored(kernel, min(rows, BLOCK))
 
 
-def kept_bytes(layers: list[nn.Module], x: Tensor, trace_outputs: bool) -> int:
+def _split(xs: tuple[Tensor, ...], rows: int) -> list[tuple[Tensor, ...]]:
+    return list(zip(*(x.split(rows) for x in xs), strict=True))
+
+
+def kept_bytes(plan: Plan, xs: tuple[Tensor, ...], trace_outputs: bool) -> int:
     """Bytes that the factors of one example occupy."""
-    kept = factors(layers, x[:1], trace_outputs)
-    numbers = sum(f.delta.numel() + (0 if f.patch is None else f.patch.numel()) for f in kept)
-    return numbers * x.element_size()
+    shapes = _shapes(plan, xs)
+    kept = [f for _, delta, patch in shapes for f in _cheaper(delta, patch, trace_outputs)]
+    return sum(factor.size() for factor in kept)
 
 
-def factors(layers: list[nn.Module], x: Tensor, trace_outputs: bool) -> list[Factor]:
-    """Return every layer's factor, computed in sweeps of bounded memory."""
-    out, owners, inputs, zs = probe(layers, x)
-    numbers = sum(
-        2 * h.numel() + (1 + out.shape[1]) * z.numel() for h, z in zip(inputs, zs, strict=True)
+def factors(plan: Plan, xs: tuple[Tensor, ...], trace_outputs: bool) -> list[Factor]:
+    """Return the factors of all leaves, computed in sweeps of bounded memory."""
+    worked = sum(
+        2 * (call.input.nbytes + call.output.nbytes) + delta.nbytes + patch.nbytes
+        for call, delta, patch in _shapes(plan, xs)
     )
-    patches = sum(_patches(w, h).numel() for w, h in zip(owners, inputs, strict=True))
-    sweep = max(1, SWEEP_BYTES // (x.element_size() * (numbers + patches)))
-    parts = [_sweep(layers, some, trace_outputs) for some in x.split(sweep)]
-    return [_joined(pieces) for pieces in zip(*parts, strict=True)]
+    sweep = max(1, SWEEP_BYTES // worked)
+    parts = [_sweep(plan, some, trace_outputs) for some in _split(xs, sweep)]
+    return [joined(pieces) for pieces in zip(*parts, strict=True)]
 
 
-def probe(layers: list[nn.Module], x: Tensor) -> tuple[Tensor, list[nn.Module], list, list]:
-    """Run the stack on one example, to learn its shapes."""
-    return _run(layers, x[:1])
+def _shapes(plan: Plan, xs: tuple[Tensor, ...]) -> list[tuple[Call, Tensor, Tensor]]:
+    """Return every leaf's call on one example, with its a and zeros for δ."""
+    out, calls = recorded(plan, tuple(x[:1] for x in xs))
+    shapes = []
+    for call in calls:
+        delta = call.output.new_zeros(len(call.output), out.shape[1], *call.output.shape[1:])
+        shapes.append((call, *_parted(call, delta, 1)))
+    return shapes
 
 
-def _flat(model: nn.Module) -> list[nn.Module]:
-    if type(model) is not nn.Sequential or _hooked(model):
-        return [model]
-    return [layer for child in model for layer in _flat(child)]
-
-
-def _hooked(module: nn.Module) -> bool:
-    return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks))
-
-
-def _supported(layer: nn.Module) -> bool:
-    if _hooked(layer):
-        return False
-    if type(layer) is nn.Conv2d:
-        known_padding = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-        return layer.groups == 1 and known_padding
-    if type(layer) is nn.Flatten:
-        return layer.start_dim >= 1
-    if type(layer) is nn.Unflatten:
-        return isinstance(layer.dim, int) and layer.dim >= 1
-    return type(layer) in DENSE + ALONE
-
-
-def _run(layers: list[nn.Module], x: Tensor) -> tuple[Tensor, list[nn.Module], list, list]:
-    """Return the output and, of every trainable layer, itself, its input and its output."""
-    owners, inputs, zs = [], [], []
+def _sweep(
+    plan: Plan,
+    xs: tuple[Tensor, ...],
+    trace_outputs: bool,
+    truth: tuple[Tensor, ...] | None = None,
+) -> list[Factor]:
+    """Return the factors of some examples, checked against ``truth``: by default autograd's."""
+    out, calls = recorded(plan, xs)
+    zs = [call.output for call in calls]
+    weights = _random(out)
     with torch.enable_grad():
-        for layer in layers:
-            if any(p.requires_grad for p in layer.parameters()):
-                owners.append(layer)
-                inputs.append(x.detach())
-                x = layer(x)
-                zs.append(x)
-            else:
-                # An in-place activation would overwrite the output that it is differentiated by.
-                x = layer(x.clone() if getattr(layer, "inplace", False) else x)
-        return x.reshape(len(x), -1), owners, inputs, zs
-
-
-def _sweep(layers: list[nn.Module], x: Tensor, trace_outputs: bool) -> list[Factor]:
-    out, owners, inputs, zs = _run(layers, x)
-    with torch.enable_grad():  # the caller may be under no_grad
-        columns = out.sum(0).unbind()
+        columns, combined = out.sum(0).unbind(), (out * weights).sum()
     # Examples do not mix, so one backward pass serves a whole column of outputs.
-    deltas = [torch.autograd.grad(column, zs, retain_graph=True) for column in columns]
-    found = []
-    for layer, h, *by_output in zip(owners, inputs, *deltas, strict=True):
-        delta, patch = _positions(layer, torch.stack(by_output, dim=1)), _patches(layer, h)
-        found.append(_cheaper(delta, patch, trace_outputs))
+    deltas = [
+        torch.autograd.grad(c, zs, retain_graph=True, materialize_grads=True) for c in columns
+    ]
+    if truth is None:
+        truth = torch.autograd.grad(combined, plan.weights(), materialize_grads=True)
+    found, gradient, n = [], list[Tensor](), len(out)
+    for call, *by_output in zip(calls, *deltas, strict=True):
+        delta, patch = _parted(call, torch.stack(by_output, dim=1), n)
+        kept = _cheaper(delta, patch, trace_outputs)
+        gradient += _combination(call.layer, kept, weights)
+        found += kept
+    _insist(gradient, truth)
     return found
 
 
-def _positions(layer: nn.Module, delta: Float[Tensor, "n c *shape"]) -> Float[Tensor, "n c o p"]:
-    if type(layer) is nn.Conv2d:
-        return delta.flatten(3)
-    return delta.reshape(*delta.shape[:2], -1, delta.shape[-1]).transpose(2, 3)
+def _combined(out: Tensor) -> Tensor:
+    return (out * _random(out)).sum(1, keepdim=True)
 
 
-def _patches(layer: nn.Module, h: Tensor) -> Float[Tensor, "n k p"]:
-    """What the trainable weights of ``layer`` multiply at each position."""
-    if isinstance(layer, nn.Conv2d):
-        assert not isinstance(layer.padding, str)
-        patch = unfold(h, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-    else:
-        patch = h.reshape(len(h), -1, h.shape[-1]).transpose(1, 2) * getattr(layer, "scale", 1.0)
-    ones = patch.new_ones(len(h), 1, patch.shape[2])
-    multiplied = {"weight": patch, "bias": ones}
-    named = layer.named_parameters()
-    return torch.cat([multiplied[name] for name, p in named if p.requires_grad], dim=1)
+def _random(out: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(out.shape, generator=generator, dtype=out.dtype).to(out.device)
 
 
-def _cheaper(delta: Tensor, patch: Tensor, trace_outputs: bool) -> Factor:
+def _parted(call: Call, delta: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Return δ (n, C, g, o, p) and a (n, g, k, p); rows of one example count as positions."""
+    delta, patch = outer(call.layer, call.input, delta)
+    if len(patch) == n:
+        return delta, patch
+    folded = (t.unflatten(0, (n, -1)).movedim(1, -2).flatten(-2) for t in (delta, patch))
+    return next(folded), next(folded)
+
+
+def _cheaper(delta: Tensor, patch: Tensor, trace_outputs: bool) -> list[Factor]:
     """Keep positions apart, or sum over them: whichever makes a pair of examples cheaper."""
-    (_, c, o, p), k = delta.shape, patch.shape[1]
+    (_, c, g, o, p), k = delta.shape, patch.shape[2]
+    pairs = c if trace_outputs else c * c
+    apart, summed = p * p * (k + c * o), pairs * o * k
     if p == 1:
-        return Factor(delta, patch)
-    if trace_outputs:
-        apart, summed = p * p * (k + c * o), c * o * k
+        apart = k + pairs * (o + PASS)
+    elif not trace_outputs:
+        apart += pairs * o * p
+    if apart < summed or not patch.is_floating_point():
+        return [Factor(delta[:, :, group], patch[:, group]) for group in range(g)]
+    whole = delta.transpose(1, 2).flatten(2, 3) @ patch.mT  # (n, g, c o, k)
+    whole = whole.unflatten(2, (c, o)).transpose(1, 2)
+    return [Factor(whole.reshape(len(delta), c, -1, 1), None)]
+
+
+def _combination(layer: nn.Module, kept: list[Factor], weights: Tensor) -> list[Tensor]:
+    """Return Σ_ic ``weights``[i, c] · ∂f_c(x_i) by every trainable weight of the layer."""
+    trained = trained_by(layer)
+    if type(layer) is nn.Embedding:
+        return [kept[0].table(weights, len(trained[0]))]
+    if kept[0].patch is None:
+        whole = torch.tensordot(weights, kept[0].delta, dims=2)
     else:
-        apart, summed = p * p * (k + c * o) + c * c * o * p, c * c * o * k
-    if apart < summed:
-        return Factor(delta, patch)
-    return Factor((delta.flatten(1, 2) @ patch.mT).reshape(len(delta), c, -1, 1), None)
+        whole = torch.stack([f.combined(weights) for f in kept])  # (g, o, k)
+    if len(trained) == 1:
+        return [whole.reshape(trained[0].shape)]
+    whole = whole.reshape(trained[1].numel(), -1)  # the bias comes last
+    parts = (whole[:, :-1], whole[:, -1])
+    return [part.reshape(p.shape) for part, p in zip(parts, trained, strict=True)]
 
 
-def _joined(pieces: tuple[Factor, ...]) -> Factor:
-    if len(pieces) == 1:
-        return pieces[0]
-    patches = [f.patch for f in pieces if f.patch is not None]
-    return Factor(torch.cat([f.delta for f in pieces]), torch.cat(patches) if patches else None)
-
-
-def _add_products(
-    kernel: Tensor, left: list[Factor], right: list[Factor], corner: tuple[int, int], same: bool
-) -> None:
-    """Write the sum over layers at ``corner``; of a diagonal block only what lies right of it."""
-    n, m = len(left[0].delta), len(right[0].delta)
-    for start in range(0, n, BLOCK):
-        stop, skip = min(start + BLOCK, n), start if same else 0
-        block = block_of(kernel, corner[0] + start, stop - start, corner[1] + skip, m - skip)
-        for f, g in zip(left, right, strict=True):
-            _add_product(block, f.rows(start, stop), g.rows(skip, m))
-
-
-def _add_product(block: Tensor, f: Factor, g: Factor) -> None:
-    """Add one layer's kernel between two sets of examples."""
-    (n, c, _, p), m = f.delta.shape, len(g.delta)
-    if f.patch is not None and g.patch is not None and p > 1:
-        for row, delta, patch in zip(block, f.delta, f.patch, strict=True):
-            row += _at_positions(delta, patch, g, trace_outputs=block.ndim == 2)
-        return
-    if block.ndim == 2:
-        gram = f.delta.flatten(1) @ g.delta.flatten(1).mT
-    else:
-        gram = (f.delta.reshape(n * c, -1) @ g.delta.reshape(m * c, -1).mT).view(n, c, m, c)
-    if f.patch is None or g.patch is None:
-        block += gram
-        return
-    near = f.patch.flatten(1) @ g.patch.flatten(1).mT
-    block.addcmul_(gram, near if block.ndim == 2 else near[:, None, :, None])
-
-
-def _at_positions(
-    delta: Float[Tensor, "c o p"], patch: Float[Tensor, "k p"], g: Factor, *, trace_outputs: bool
-) -> Tensor:
-    """One example's row of a layer's kernel, its positions kept apart."""
-    assert g.patch is not None
-    near = patch.mT @ g.patch  # (m, p, q): a_p · a_q
-    if trace_outputs:
-        gram = delta.flatten(0, 1).mT @ g.delta.flatten(1, 2)
-        return (near * gram).sum((1, 2))
-    moved = delta.flatten(0, 1) @ near  # (m, c o, q)
-    m, c = len(near), len(delta)
-    return (moved.reshape(m, c, -1) @ g.delta.reshape(m, c, -1).mT).transpose(0, 1)
-
-
-def block_of(kernel: Tensor, row: int, height: int, column: int, width: int) -> Tensor:
-    """Return a view of the kernel between two runs of examples."""
-    rows, columns = slice(row, row + height), slice(column, column + width)
-    return kernel[rows, columns] if kernel.ndim == 2 else kernel[rows, :, columns]
-
-
-def mirrored(kernel: Tensor, step: int) -> Tensor:
-    """Fill in what lies below the diagonal, ``step`` rows at a time."""
-    flipped = kernel.mT if kernel.ndim == 2 else kernel.permute(2, 3, 0, 1)
-    for start in range(step, len(kernel), step):
-        rows = slice(start, start + step)
-        if kernel.ndim == 2:
-            kernel[rows, :start] = flipped[rows, :start]
-        else:
-            kernel[rows, :, :start] = flipped[rows, :, :start]
-    return kernel
+def _insist(gradient: list[Tensor], truth: tuple[Tensor, ...]) -> None:
+    """Raise unless the two gradients are the same but for rounding."""
+    gap = sum((a - b).square().sum() for a, b in zip(gradient, truth, strict=True))
+    size = sum(b.square().sum() for b in truth)
+    limit = TOLERANCE**2 * torch.finfo(truth[0].dtype).eps
+    if not gap <= limit * size:  # nor if it is not a number
+        raise NotStructuredError

@@ -17,7 +17,7 @@ from exptest.linearized.chosen import chosen
 from exptest.linearized.company import refuse_company
 from exptest.linearized.curvature import CURVATURES, Curvature, refuse_asymmetric
 from exptest.linearized.derivatives import refuse_wrong
-from exptest.linearized.inputs import examples, length, parts, split
+from exptest.linearized.inputs import examples, length, parts, refuse_coarse, split
 from exptest.linearized.losses import (
     LossFn,
     averages_examples,

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from exptest.linearized import empirical_ntk, wide_network
-from exptest.linearized.ntk_structured import layers_of
 from tests.linearized.reference import literal_ntk
 
 
@@ -76,27 +75,6 @@ def test_the_structured_path_is_the_literal_kernel(name: str, batch_size: int | 
     assert relative(empirical_ntk(model, x1, x2, trace_outputs=True, **options), traced) < 1e-12
 
 
-@pytest.mark.parametrize(
-    ("options", "structured"),
-    [
-        ({"stride": (2, 1)}, True),
-        ({"padding": (1, 0), "bias": False}, True),
-        ({"dilation": (1, 2), "padding": 2}, True),
-        ({"groups": 2}, False),
-        ({"padding": "same"}, False),
-        ({"padding": 1, "padding_mode": "circular"}, False),
-    ],
-)
-def test_every_convolution_has_its_literal_kernel(options: dict, structured: bool) -> None:
-    convolution = nn.Conv2d(2, 4, 3, **options)
-    x = torch.randn(5, 2, 6, 7, dtype=torch.float64)
-    size = convolution(x.float())[0].numel()
-    layers = [convolution, nn.Tanh(), nn.Flatten(), nn.Linear(size, 2)]
-    model = nn.Sequential(*layers).double()
-    assert (layers_of(model) is not None) == structured
-    assert relative(empirical_ntk(model, x), literal_ntk(model, x, x)) < 1e-12
-
-
 @pytest.mark.claim("C1.2")
 @pytest.mark.parametrize("batch_size", [None, 3])
 @pytest.mark.parametrize("name", ["mlp", "frozen", "cnn"])
@@ -136,39 +114,6 @@ def test_the_kernel_is_symmetric_and_positive() -> None:
     flat = kernel.reshape(27, 27)
     assert torch.allclose(flat, flat.T, rtol=1e-13, atol=0)
     assert torch.linalg.eigvalsh(flat).min() > -1e-12 * flat.abs().max()
-
-
-class Residual(nn.Module):
-    """Not a stack: its layers are used in a graph of its own, one of them twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner, self.outer = nn.Linear(64, 64), nn.Linear(64, 2)
-        self.norm = nn.BatchNorm1d(64)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.outer(self.norm(x + torch.relu(self.inner(torch.tanh(self.inner(x))))))
-
-
-def test_modules_that_are_no_stack_take_the_general_path() -> None:
-    model, x = Residual().double().eval(), inputs(5)
-    assert layers_of(model) is None
-    assert relative(empirical_ntk(model, x), literal_ntk(model, x, x)) < 1e-12
-
-
-def test_shared_layers_hooks_and_grouped_convolutions_take_the_general_path() -> None:
-    layer = nn.Linear(64, 64)
-    shared = nn.Sequential(layer, nn.Tanh(), layer).double()
-    assert layers_of(shared) is None
-    assert relative(empirical_ntk(shared, inputs(3)), literal_ntk(shared, *[inputs(3)] * 2)) < 1e-12
-    hooked = nn.Sequential(nn.Linear(64, 2)).double()
-    hooked[0].register_forward_hook(lambda module, args, out: 2 * out)
-    assert layers_of(hooked) is None
-    exact = literal_ntk(hooked, inputs(3), inputs(3))
-    assert relative(empirical_ntk(hooked, inputs(3)), exact) < 1e-12
-    assert layers_of(nn.Sequential(nn.Conv2d(2, 4, 3, groups=2))) is None
-    with pytest.raises(ValueError, match=r"method='structured' needs an nn.Sequential"):
-        empirical_ntk(shared, inputs(3), method="structured")
 
 
 def test_a_model_with_one_output_per_example_may_drop_its_last_axis() -> None:
