@@ -21,13 +21,18 @@ def copied(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
 
     Raises:
         TypeError: not a module, or complex weights, whose conversion would drop a part.
-        ValueError: a function set on a module that holds on to the module's own weights: a copy
-            would go on with the old ones.
+        ValueError: a hook on a weight, which a copy would lack, or a function set on a module that
+            holds on to the module's own weights: a copy would go on with the old ones.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}.")
     for name, p in model.named_parameters():
         refuse_complex(f"parameter {name!r}", p)
+        if p._backward_hooks:
+            raise ValueError(
+                f"parameter {name!r} has a hook that changes its gradient, which a copy would not "
+                "have; remove it (handle.remove()) or change the loss instead."
+            )
     own = {id(p) for p in model.parameters()}
     for place, module in model.named_modules():
         for name, function in _functions(module):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from exptest.linearized.derivatives import FEW, pull_back, push_forward
+from exptest.linearized.derivatives import FEW, gradient, push_forward
 from exptest.linearized.inputs import Inputs, length, some, split
 from exptest.linearized.losses import LossFn, loss_curvature
 from exptest.linearized.networks import call
@@ -65,10 +65,10 @@ class Curvature:
         """∇(∇L·v), by two backward passes."""
         with torch.enable_grad():
             loss = self.loss_fn(outputs, y)
-            gradient = torch.autograd.grad(
+            slopes = torch.autograd.grad(
                 loss, list(weights), create_graph=True, materialize_grads=True
             )
-            terms = [(g * v).sum() for g, v in zip(gradient, along, strict=True)]
+            terms = [(g * v).sum() for g, v in zip(slopes, along, strict=True)]
             slope = torch.stack(terms).sum()
             if not slope.requires_grad:  # a loss that is linear in the weights
                 return [torch.zeros_like(w) for w in weights]
@@ -79,7 +79,7 @@ class Curvature:
     ) -> list[Tensor]:
         """Jᵀ(∂²L/∂f²)Jv: forward, twice through the loss alone, backward."""
         change = push_forward(outputs, weights, along).detach()
-        return pull_back(outputs, weights, loss_curvature(self.loss_fn, outputs, y, change))
+        return gradient(outputs, weights, loss_curvature(self.loss_fn, outputs, y, change))
 
     def _ntk(
         self, weights: Sequence[Tensor], along: Sequence[Tensor], outputs: Tensor, y: Tensor
@@ -87,7 +87,7 @@ class Curvature:
         """κJᵀJv/n (or /1), which has the eigenvalues of κΘ/n."""
         change = push_forward(outputs, weights, along).detach()
         examples = length(self.inputs) if self.averages else 1
-        return pull_back(outputs, weights, change * (self.output_curvature / examples))
+        return gradient(outputs, weights, change * (self.output_curvature / examples))
 
 
 def refuse_asymmetric(matrix: Curvature) -> None:

@@ -13,17 +13,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from exptest.linearized.copies import copied
 from exptest.linearized.inputs import Inputs, some
 from exptest.linearized.networks import call, function_of_weights
 
 FEW = 8  # examples on which derivatives are compared
 
 
-def pull_back(outputs: Tensor, weights: Sequence[Tensor], u: Tensor) -> list[Tensor]:
-    """Return Jᵀu, a tensor per weight; the graph of the outputs is kept."""
-    found = torch.autograd.grad(
-        outputs, list(weights), u, retain_graph=True, materialize_grads=True
-    )
+def gradient(outputs: Tensor, weights: Sequence[Tensor], u: Tensor | None = None) -> list[Tensor]:
+    """Return Jᵀu, a tensor per weight, u = 1 for a scalar; the graph of the outputs is kept.
+
+    Raises:
+        ValueError: torch refuses.
+    """
+    try:
+        found = torch.autograd.grad(
+            outputs, list(weights), u, retain_graph=True, materialize_grads=True
+        )
+    except RuntimeError as error:
+        raise ValueError(f"torch cannot differentiate this model: {error}") from error
     return [piece.to_dense() if piece.is_sparse else piece for piece in found]
 
 
@@ -68,7 +76,12 @@ def refuse_captured(model: nn.Module, x: Inputs) -> None:
     with torch.enable_grad():
         probe = _Probe.of(call(model, few), list(named.values()))
         along = [v.requires_grad_() for v in probe.along]
-        change = _change(function_of_weights(model)(live, few), list(live.values()), along)
+        # As training moves them: what is computed again later must not read them (checkpoints).
+        elsewhere = copied(model)
+        with torch.no_grad():
+            for name in live:
+                elsewhere.get_parameter(name).mul_(1.1)
+        change = _change(function_of_weights(elsewhere)(live, few), list(live.values()), along)
         probe.refuse_unless_equal(change.detach())
         again = torch.autograd.grad(change, along, probe.u, materialize_grads=True)
         for expected, found in zip(probe.pulled, again, strict=True):
@@ -94,7 +107,7 @@ class _Probe:
     def of(cls, outputs: Tensor, weights: Sequence[Tensor]) -> _Probe:
         generator = torch.Generator().manual_seed(0)
         u, *along = [torch.randn(t.shape, generator=generator).to(t) for t in (outputs, *weights)]
-        return cls(u, along, pull_back(outputs, weights, u))
+        return cls(u, along, gradient(outputs, weights, u))
 
     def refuse_unless_equal(self, change: Tensor) -> None:
         terms = [(g * v).sum() for g, v in zip(self.pulled, self.along, strict=True)]

@@ -148,7 +148,10 @@ def _add_product(flat: Tensor, left: Tensor, right: Tensor | None) -> None:
 
 
 def graph_bytes(model: nn.Module, example: Inputs, outputs: int) -> int:
-    """Bytes that differentiating one example holds: what is saved, and a row per output moving."""
+    """Bytes that differentiating one example holds: what is saved, and a row per output moving.
+
+    A model that uses torch.func itself cannot be watched: it is taken to save as much as it weighs.
+    """
     saved: dict[int, int] = {}
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
 
@@ -158,6 +161,9 @@ def graph_bytes(model: nn.Module, example: Inputs, outputs: int) -> int:
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(seen, lambda t: t):
-        call(model, example)
+    try:
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(seen, lambda t: t):
+            call(model, example)
+    except RuntimeError:
+        saved = {i: p.nbytes for i, p in enumerate(model.parameters())}
     return sum(saved.values()) + MOVING * outputs * max(saved.values(), default=0)

@@ -83,6 +83,13 @@ def some(x: Inputs, start: int, stop: int) -> Inputs:
     return x[start:stop] if isinstance(x, Tensor) else tuple(part[start:stop] for part in x)
 
 
+def joined(first: Inputs, second: Inputs, count: int) -> Inputs:
+    """Return up to ``count`` examples of each, the first ones first."""
+    pairs = zip(parts(some(first, 0, count)), parts(some(second, 0, count)), strict=True)
+    both = tuple(torch.cat(pair) for pair in pairs)
+    return both[0] if isinstance(first, Tensor) else both
+
+
 def split(x: Inputs, rows: int) -> Iterator[Inputs]:
     """Go through the examples, ``rows`` at a time."""
     for start in range(0, length(x), rows):

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
+from exptest.linearized.derivatives import gradient
 from exptest.linearized.inputs import Inputs, length, parts, some
 from exptest.linearized.networks import call, function_of_weights, silenced, trainable
 
@@ -78,11 +79,11 @@ class Jacobians:
         with torch.enable_grad():
             outputs = call(self.model, example).reshape(-1)
             found = [
-                torch.autograd.grad(outputs[c], chosen, retain_graph=True, materialize_grads=True)
+                gradient(outputs[c], chosen)
                 for c in (range(len(outputs)) if rows is None else rows)
             ]
         return {
-            name: torch.stack([_dense(gradient) for gradient in column])
+            name: torch.stack([piece.flatten() for piece in column])
             for name, column in zip(names, zip(*found, strict=True), strict=True)
         }
 
@@ -102,7 +103,3 @@ class Jacobians:
             if not gap <= APART[dtype] * float(row.norm()) + noise:
                 return f"gives a wrong Jacobian (off by {gap:.2g} in parameter {name!r})"
         return None
-
-
-def _dense(gradient: Tensor) -> Tensor:
-    return (gradient.to_dense() if gradient.is_sparse else gradient).flatten()

@@ -14,11 +14,20 @@ from exptest.linearized.chosen import chosen
 from exptest.linearized.company import refuse_company
 from exptest.linearized.copies import copied
 from exptest.linearized.general import general_ntk
-from exptest.linearized.inputs import Inputs, converted, examples, length, parts, some
+from exptest.linearized.inputs import (
+    Inputs,
+    converted,
+    examples,
+    joined,
+    length,
+    parts,
+    some,
+)
 from exptest.linearized.networks import outputs_of, refuse_mixing, trainable
 from exptest.linearized.ntk_structured import kept_bytes, plan_of, structured_ntk
 from exptest.linearized.taylor import LinearizedNetwork
 
+ALONG = 4  # of each set, tried together for whether examples see each other
 METHODS = ("auto", "structured", "general")
 
 
@@ -87,7 +96,7 @@ def empirical_ntk(
     x1, x2 = _both(x1, x2, dtype)
     model = model.at_start() if isinstance(model, LinearizedNetwork) else model
     model = chosen(model, output)
-    outputs = refuse_company(model, x1)
+    outputs = refuse_company(model, x1 if x2 is None else joined(x1, x2, ALONG))
     like = outputs_of(model, some(x1, 0, 1)).detach()
     n, m = length(x1), length(x1 if x2 is None else x2)
     spare = _spare_bytes(n, m, like.element_size(), outputs, trace_outputs, memory_gb)

@@ -18,7 +18,7 @@ DIFFERENTIABLE = [
 @pytest.mark.parametrize(("name", "use"), [(name, use) for name in ZOO for use in asked(name)])
 def test_the_library_is_right_or_refuses(name: str, use: str) -> None:
     found = finding(name, use)
-    assert good(name, found), f"{found}: {found.words}"
+    assert good(name, use, found), f"{found}: {found.words}"
 
 
 def shifted(model: nn.Module, direction: torch.Tensor, by: float) -> None:
