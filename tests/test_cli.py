@@ -86,7 +86,7 @@ def test_a_notebook_is_found_by_number_or_name(name: str) -> None:
 
 
 def test_benchmarks_print_ratios(capsys: pytest.CaptureFixture) -> None:
-    assert main(["bench", "overhead", "--steps", "100"]) == 0
+    assert main(["bench", "overhead", "--steps", "50"]) == 0
     out = capsys.readouterr().out
     assert out.count("ratio, median of") == 4
     assert out.count("mini-batches") == out.count("one batch repeated") == 2
