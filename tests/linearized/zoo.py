@@ -7,7 +7,6 @@ rows whose names hold a word.
 from __future__ import annotations
 
 import sys
-import time
 import traceback
 import warnings
 from collections import Counter
@@ -242,15 +241,13 @@ def one_line(words: str) -> str:
 def table(word: str = "") -> str:
     """One row per architecture, then the words of all that is not as it should be, then counts."""
     width = max(map(len, ZOO)) + 2
-    rows = [f"{'':{width}}" + "".join(f"{use:16}" for use in USES) + "seconds  (! is a fault)"]
+    rows = [f"{'':{width}}" + "".join(f"{use:16}" for use in USES) + "(! is a fault)"]
     faults, counts, passed = [], Counter[str](), Counter[str]()
     for name in (name for name in ZOO if word.lower() in name.lower()):
-        start = time.perf_counter()
         found = verdict(name)
         bad = {use: f for use, f in found.items() if not good(name, use, f)}
         cells = [f"{found.get(use, '')!s}{' !' * (use in bad)}" for use in USES]
-        seconds = f"{time.perf_counter() - start:.2f}"
-        rows.append(f"{name:{width}}" + "".join(f"{cell:16}" for cell in cells) + seconds)
+        rows.append(f"{name:{width}}" + "".join(f"{cell:16}" for cell in cells).rstrip())
         wants = ZOO[name].refusal
         faults += [f"{name} / {use}: {f} {one_line(f.words)}" for use, f in bad.items()]
         counts.update(f"{f.status}{' (a fault)' * (use in bad)}" for use, f in found.items())
