@@ -82,7 +82,7 @@ def confidence_interval(losses: Any, parameter: str = "rate", *, level: float = 
     _checks.open_unit("level", level, 0.95)
     if why := unanswerable(y, 5):
         raise ValueError(f"losses give no interval, got {len(y)}: {why}; try a finite window.")
-    blocks, size = averaged(y)
+    blocks, size, _ = averaged(y)
     z, exponent = rescaled(blocks)
     window = WindowFits(z)
     if parameter == "slope":
@@ -102,8 +102,7 @@ def _slope(window: WindowFits, level: float) -> tuple[float, float, float]:
     certain = window.certain_decay()
     noise = window.noise() if certain is None else certain[1]
     sse = sse if certain is None else certain[0].sse
-    step = float(window.shape.line[0] - window.shape.line[1])
-    reach = float(stdtrit(noise.df, 0.5 + level / 2.0)) * fall_error(window, sse, noise) * step
+    reach = float(stdtrit(noise.df, 0.5 + level / 2.0)) * fall_error(window, sse, noise) * -window.shape.step
     return slope, slope - reach, slope + reach
 
 

@@ -27,12 +27,14 @@ class WindowFits:
     """The line and the best decay on losses of size about 1, at least three of them.
 
     ``independent``: the noise is known to be equal and independent, and is not estimated.
+    ``period``: after so many steps the losses have the same mean, but for the curve.
     """
 
-    def __init__(self, z: Vector, *, independent: bool = False) -> None:
-        self.n, self.independent = len(z), independent
-        self.shape = geometry(self.n)
-        self.problem = Projector(self.shape.x, z)
+    def __init__(self, z: Vector, *, independent: bool = False, period: int = 1) -> None:
+        self.n, self.independent, self.period = len(z), independent, period
+        self.free = self.n - period + 1
+        self.shape = geometry(self.n, period)
+        self.problem = Projector(self.shape.x, z, period=period)
         self.fall = float(self.shape.line @ self.problem.centred)
         self.off_line = self.problem.centred - self.fall * self.shape.line
         self.sse = float(self.off_line @ self.off_line)
@@ -50,8 +52,7 @@ class WindowFits:
     @property
     def line(self) -> tuple[float, float, float]:
         """Slope per step, mean and squared error of the line."""
-        slope = self.fall * float(self.shape.line[1] - self.shape.line[0])
-        return slope, self.problem.mean, self.sse
+        return self.fall * self.shape.step, self.problem.mean, self.sse
 
     def rises(self, times: float, information: float) -> bool:
         """Whether the line rises by more than so many standard errors."""
@@ -87,11 +88,11 @@ class WindowFits:
 
     def spike_beats(self, decay: Projection) -> bool:
         """Whether a line with a free first loss fits far better than the decay."""
-        if self.n < 6:
+        if self.free < 6:
             return False
         jump = float(self.shape.spike @ self.problem.centred)
         left = max(self.sse - jump * jump, 0.0)
-        margin = (SPIKE + SPIKE_SMALL / self.n) * left / (self.n - 3)
+        margin = (SPIKE + SPIKE_SMALL / self.free) * left / (self.free - 3)
         return jump > 0.0 and decay.sse - left > margin
 
     def pvalue(self, decay: Projection, noise: Noise) -> float:
@@ -103,12 +104,12 @@ class WindowFits:
         """Return the noise around the decay, or around the line."""
         residual, parameters = (self.off_line, 2) if decay is None else (decay.residual, 3)
         if self.independent:
-            return independent_noise(self.n, parameters)
-        return describe_noise(residual, parameters)
+            return independent_noise(residual, parameters, self.period)
+        return describe_noise(residual, parameters, self.period)
 
     def certain_decay(self) -> tuple[Projection, Noise] | None:
         """Return the best decay and the noise around it if the decay is beyond doubt."""
-        if self.n <= 5 or not self._worth_a_look():
+        if self.free <= 5 or not self._worth_a_look():
             return None
         decay = self.decay()
         if decay is None:
@@ -121,4 +122,4 @@ class WindowFits:
         longest = max(float(self.along.max()), 0.0)
         centred = self.problem.centred
         left = float(centred @ centred) - longest**2
-        return (self.sse - left) * (self.n - 3) > WORTH_A_LOOK * left
+        return (self.sse - left) * (self.free - 3) > WORTH_A_LOOK * left
