@@ -10,7 +10,7 @@ from scipy.stats import f
 
 from exptest.statistics.geometry import CORRELATIONS, geometry
 from exptest.statistics.noise import Noise
-from exptest.statistics.null import crossing_probability
+from exptest.statistics.null import _boundary, crossing_probability
 from exptest.statistics.window_fits import WindowFits
 
 
@@ -48,7 +48,7 @@ def test_a_good_fit_is_a_crossing(seed: int, n: int, fall: float, gain: float) -
     along = shape.curves @ centred
     fits = (along > 0) & (centred @ centred - along**2 <= (1 - gain) * sse_line)
     e = (shape.curves - shape.cosine[:, None] * shape.line) / shape.sine[:, None]
-    h = (np.sqrt(lean**2 + gain) - lean * shape.cosine) / shape.sine
+    h, _ = _boundary(shape, lean, gain)
     margin = np.abs(e @ u - h) > 1e-7
     np.testing.assert_array_equal(fits[margin], (e @ u >= h)[margin])
 

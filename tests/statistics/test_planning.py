@@ -87,9 +87,18 @@ def test_spent_levels_never_sum_to_more_than_alpha() -> None:
         assert spent <= 0.05 * (1 + 1e-12)
 
 
+def stake(p: float) -> float:
+    """What one p-value multiplies the evidence by."""
+    process = EProcess(0.05)
+    process.decide(p)
+    return process.value
+
+
 @pytest.mark.claim("C6.6")
 def test_a_bet_against_the_null_is_fair() -> None:
-    assert quad(lambda p: 0.5 * p**-0.5, 0, 1)[0] == pytest.approx(1.0, rel=1e-6)
+    assert quad(stake, 0, 1)[0] == pytest.approx(1.0, rel=1e-6)
+    grid = [stake(p) for p in (1e-6, 0.01, 0.25, 0.9, 1.0)]
+    assert grid == sorted(grid, reverse=True)  # so a conservative p makes the game worse
     process = EProcess(0.05)
     assert not process.decide(1.0)
     assert process.value == pytest.approx(0.5)

@@ -30,6 +30,24 @@ def test_curvature_is_largest_where_the_slope_is_minus_one_over_root_two() -> No
     assert sympy.simplify(sympy.diff(curvature, tau).subs(tau, knee)) == 0
     bend = sympy.simplify(sympy.diff(curvature, tau, 2).subs(tau, knee))
     assert bend.subs({L: 2, b: 3}) < 0
+    assert knee_time(2.0, 3.0) == pytest.approx(float(knee.subs({L: 2, b: 3})), rel=1e-14)
+
+
+@pytest.mark.claim("C4.1")
+@given(losses, rates, st.floats(1e-6, 1.0))
+def test_no_other_point_is_bent_more_than_the_knee(loss: float, rate: float, share: float) -> None:
+    """κ = b v (1 + v²)^{−3/2} with v = L₀ b e^{−bτ}, compared in logarithms."""
+
+    def bend(tau: float) -> float:
+        v = loss * rate * math.exp(-rate * tau)
+        return math.log(v) - 1.5 * math.log1p(v * v)
+
+    knee = knee_time(loss, rate)
+    assert bend(knee) >= bend(share * knee) - 1e-12
+    assert bend(knee) >= bend(knee + share / rate) - 1e-12
+    if knee > 0.0:
+        slope = -loss * rate * math.exp(-rate * knee)
+        assert slope == pytest.approx(-math.sqrt(0.5), rel=1e-9)
 
 
 @pytest.mark.claim("C4.2")
