@@ -104,6 +104,17 @@ def test_every_rise_is_rejected(n: int, k: float, kind: str) -> None:
 
 
 @pytest.mark.claim("C5.5")
+@given(st.integers(0, 10_000), st.sampled_from([5, 6, 33, 200, 5000]), st.floats(0, 0.98))
+def test_losses_that_never_fall_are_rejected(seed: int, n: int, level: float) -> None:
+    """Stairs, with a share of steps on which nothing changes."""
+    rng = np.random.default_rng(seed)
+    climb = rng.exponential(size=n) ** 3 * (rng.uniform(size=n) > level)
+    stairs = np.cumsum(climb) - 3.0
+    assert exponential_test(stairs).pvalue == 1.0
+    assert slope_test(stairs).pvalue >= 0.5
+
+
+@pytest.mark.claim("C5.5")
 @pytest.mark.parametrize(
     "scenario",
     [

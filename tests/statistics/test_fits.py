@@ -85,9 +85,11 @@ def test_a_power_of_two_scales_every_number_exactly(seed: int, exponent: int) ->
     line, scaled_line = fit_line(y), fit_line(np.ldexp(y, exponent))
     fit, scaled = fit_exponential(y), fit_exponential(np.ldexp(y, exponent))
     assert scaled.rate == fit.rate
-    assert scaled.amplitude == np.ldexp(fit.amplitude, exponent)
-    assert scaled.floor == np.ldexp(fit.floor, exponent)
-    assert scaled_line.slope == np.ldexp(line.slope, exponent)
+    for here, there in ((line, scaled_line), (fit, scaled)):
+        for name in {"slope", "intercept", "amplitude", "floor", "start"} & vars(here).keys():
+            assert getattr(there, name) == np.ldexp(getattr(here, name), exponent)
+        with np.errstate(over="ignore"):
+            assert there.sse == np.ldexp(here.sse, 2 * exponent)
 
 
 @given(st.integers(0, 10_000), st.floats(-100, 100), st.floats(0.01, 100))

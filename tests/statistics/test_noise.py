@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from exptest.statistics.blocks import averaged
+from exptest.statistics.geometry import geometry
 from exptest.statistics.noise import (
     describe_noise,
     drift_inflation,
     effective_length,
     expected_autocorrelation,
 )
+from exptest.statistics.required import _moments
 from exptest.statistics.scenarios import Scenario, ar1
 
 
@@ -41,10 +43,11 @@ def test_correlation_is_recovered_in_long_windows(phi: float) -> None:
 def test_correlation_divides_the_losses_by_the_known_factor() -> None:
     errors = []
     for n in (100, 200, 400):
-        x = np.arange(n) - (n - 1) / 2
-        unit = x / np.linalg.norm(x)
+        variance, off_line = _moments(geometry(n).line, 0.5)
         lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-        variance = unit @ 0.5**lag @ unit
+        basis = np.linalg.qr(np.vander(np.arange(n), 2))[0]
+        assert variance == pytest.approx(geometry(n).line @ 0.5**lag @ geometry(n).line)
+        assert off_line == pytest.approx(n - np.trace(basis.T @ 0.5**lag @ basis))
         errors.append(abs(variance - n / effective_length(n, 0.5)))
     orders = -np.diff(np.log(errors)) / np.log(2)
     np.testing.assert_allclose(orders, 1.0, atol=0.1)

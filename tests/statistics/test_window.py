@@ -67,6 +67,9 @@ def test_the_latest_knee_is_root_two_l0_over_e() -> None:
 def test_the_window_holds_every_knee_in_its_first_half(loss: float, rate: float, lr: float) -> None:
     n = window_length(loss, lr)
     assert knee_time(loss, rate) / lr <= (n + 0.5) / 2 * (1 + 1e-9)
+    worst = math.e / (math.sqrt(2) * loss)  # no step more than that
+    assert (n - 0.5) / 2 * (1 - 1e-9) <= knee_time(loss, worst) / lr <= (n + 0.5) / 2 * (1 + 1e-9)
+    assert worst * lr * n == pytest.approx(2.0, abs=worst * lr / 2 + 1e-9)  # e-folds
 
 
 @given(losses, st.floats(1e-9, 1e3))
