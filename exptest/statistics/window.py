@@ -66,7 +66,7 @@ def window_length(initial_loss: Any, lr: Any) -> int:
     loss = _checks.not_negative("initial_loss", initial_loss, 1.0)
     eta = _checks.positive("lr", lr, 0.1)
     numerator, denominator = 2.0 * math.sqrt(2.0) * loss, math.e * eta
-    steps = numerator / denominator if denominator > 0.0 else math.inf
+    steps = numerator / denominator
     if math.isfinite(steps):
         return round(steps)
     return round(Fraction(WINDOW_CONSTANT) * Fraction(loss) / Fraction(eta))

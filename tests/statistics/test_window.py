@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -82,6 +83,12 @@ def test_every_window_is_a_python_integer(loss: float, lr: float) -> None:
     n = window_length(loss, lr)
     assert type(n) is int
     assert n >= 0
+
+
+@given(st.floats(1e100, 1.7e308), st.floats(1e-300, 1e-220))
+def test_windows_beyond_float64_are_exact(loss: float, lr: float) -> None:
+    constant = Fraction(2.0 * math.sqrt(2.0) / math.e)
+    assert window_length(loss, lr) == round(constant * Fraction(loss) / Fraction(lr))
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
