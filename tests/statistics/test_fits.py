@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exptest.statistics import fit_exponential, fit_line
+from exptest.statistics.scaling import rescaled
 from tests.statistics.reference import dense_grid_sse
 
 # NIST StRD: x, y, certified (b1, b2, residual sum of squares).
@@ -157,3 +158,11 @@ def test_bad_input_is_named(losses, options, error, message) -> None:
 def test_fits_explain_themselves() -> None:
     assert "line" in str(fit_line([3.0, 2.0, 1.0]))
     assert "exponential" in str(fit_exponential([3.0, 2.0, 1.5, 1.2]))
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=9))
+def test_rescaled_numbers_are_below_one_and_lose_no_digit(values: list[float]) -> None:
+    y = np.array(values)
+    z, exponent = rescaled(y)
+    assert np.abs(z).max() == 0.0 or 0.5 <= np.abs(z).max() < 1.0
+    np.testing.assert_array_equal(z, np.ldexp(y, -exponent))

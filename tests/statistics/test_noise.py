@@ -82,3 +82,20 @@ def test_blocks_keep_the_floor_and_multiply_the_rate() -> None:
 def test_blocks_of_huge_numbers_stay_finite() -> None:
     means, _ = averaged(np.full(10_000, 1.7e308))
     np.testing.assert_allclose(means, 1.7e308)
+
+
+@pytest.mark.parametrize(("n", "size"), [(4096, 1), (4097, 2), (8192, 2), (8193, 3), (10_001, 3)])
+def test_blocks_are_as_small_as_the_limit_allows_and_start_at_the_first_loss(
+    n: int, size: int
+) -> None:
+    y = np.arange(n) ** 1.5
+    means, found = averaged(y)
+    assert (found, len(means)) == (size, n // size)
+    assert means[0] == pytest.approx(y[:size].mean())
+    assert means[-1] == pytest.approx(y[(len(means) - 1) * size : len(means) * size].mean())
+
+
+def test_blocks_of_numbers_whose_sum_overflows_stay_finite() -> None:
+    for huge in (1e308, -9e307):
+        means, _ = averaged(np.full(20_000, huge))
+        np.testing.assert_allclose(means, huge)
