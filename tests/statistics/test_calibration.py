@@ -78,7 +78,9 @@ def told_independent(losses):
 @pytest.mark.claim("C5.4")
 def test_where_independence_is_known_small_windows_are_honest_and_lose_no_power() -> None:
     truths = (("flat", 0.0), ("line", 1.0), ("line", 10.0), ("rise", 1.0))
-    frame = size(told_independent, truths=truths, noises=("iid",), lengths=(8, 20), replications=400)
+    frame = size(
+        told_independent, truths=truths, noises=("iid",), lengths=(8, 20), replications=400
+    )
     assert len(too_often(frame, 400)) == 0
     cells = {"lengths": (8, 20), "efolds": (2, 5), "amplitudes": (3,), "replications": 200}
     told = power(told_independent, **cells)

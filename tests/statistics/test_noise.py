@@ -99,3 +99,10 @@ def test_blocks_of_numbers_whose_sum_overflows_stay_finite() -> None:
     for huge in (1e308, -9e307):
         means, _ = averaged(np.full(20_000, huge))
         np.testing.assert_allclose(means, huge)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_ar1_noise_is_stationary_from_its_first_step(phi: float) -> None:
+    rows = ar1(np.random.default_rng(2), (20_000, 5), phi)
+    lag = np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+    np.testing.assert_allclose(np.cov(rows.T), phi**lag, atol=0.04)

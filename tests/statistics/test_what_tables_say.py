@@ -75,7 +75,9 @@ def test_runs_are_the_rows_of_the_simulation() -> None:
 
 
 def test_power_on_a_diagnosis_is_simulated_from_it() -> None:
-    found = replace(diagnose(Scenario("exponential", "iid", 40, 2.0).simulate(1)[0]), correlation=0.6)
+    found = replace(
+        diagnose(Scenario("exponential", "iid", 40, 2.0).simulate(1)[0]), correlation=0.6
+    )
     options = {"test": "slope", "alpha": 0.3, "replications": 80, "seed": 2}
     for n in (None, 25):
         steps = n or 40
@@ -139,7 +141,10 @@ def test_a_slope_result_prints_its_numbers() -> None:
 
 
 def test_a_verdict_is_a_p_below_alpha() -> None:
-    for result in (exponential_test([3.0, 2.0, 1.5, 1.2, 1.1, 1.0]), slope_test([3.0, 2.5, 2.6, 1.0])):
+    for result in (
+        exponential_test([3.0, 2.0, 1.5, 1.2, 1.1, 1.0]),
+        slope_test([3.0, 2.5, 2.6, 1.0]),
+    ):
         p = result.pvalue
         assert 0.0 < p < 0.3
         assert result.reject(1.01 * p)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sympy
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exptest.statistics import PathRatio, knee_time, window_length
@@ -35,6 +35,8 @@ def test_curvature_is_largest_where_the_slope_is_minus_one_over_root_two() -> No
 
 
 @pytest.mark.claim("C4.1")
+@example(1.0, 1.0, 0.5)
+@example(1.0, 0.71, 0.5)
 @given(losses, rates, st.floats(1e-6, 1.0))
 def test_no_other_point_is_bent_more_than_the_knee(loss: float, rate: float, share: float) -> None:
     """κ = b v (1 + v²)^{−3/2} with v = L₀ b e^{−bτ}, compared in logarithms."""
