@@ -119,6 +119,13 @@ def test_an_exact_exponential_is_found_exactly(rate: float) -> None:
     np.testing.assert_allclose(fit.predict(), 2.0 + 5.0 * np.exp(-rate * t), atol=1e-9)
 
 
+def test_a_single_jump_is_the_fastest_decay() -> None:
+    fit = fit_exponential([5.0] + [1.0] * 20)
+    assert fit.rate > 30.0
+    assert fit.sse == pytest.approx(0.0, abs=1e-9)
+    assert fit_exponential([0.0, 3.0, 3.0, 3.0]).amplitude == pytest.approx(-3.0)
+
+
 def test_a_later_first_step_changes_nothing_but_the_origin(rng: np.random.Generator) -> None:
     y = 3 * np.exp(-0.1 * np.arange(50)) + 0.1 * rng.normal(size=50)
     here, later = fit_exponential(y), fit_exponential(y, steps=np.arange(50) + 10_000)

@@ -107,6 +107,11 @@ def test_asking_about_the_end_costs_power() -> None:
 def test_progress_says_what_it_tested() -> None:
     result = progress_test(np.arange(20.0)[::-1], part=0.3)
     assert result.n == 6
+    assert progress_test(np.arange(7.0)).n == 4
+    losses = Scenario("line", "AR(1) 0.5", 40, 2.0).simulate(1)[0]
+    for method in ("calibrated", "paper"):
+        last = slope_test(losses[20:], method=method)
+        assert progress_test(losses, method=method).pvalue == last.pvalue
     assert "last 6 of 20" in result.sentence
     with pytest.raises(ValueError, match="part must lie strictly between 0 and 1"):
         progress_test([1.0, 2.0], part=1.0)

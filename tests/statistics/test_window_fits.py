@@ -54,6 +54,21 @@ def test_the_parabola_starts_next_to_the_best_rate(seed: int, n: int) -> None:
     assert decay.k == pytest.approx(fit_exponential(window.problem.y).rate * (n - 1), rel=1e-3)
 
 
+@pytest.mark.parametrize("a", [0.0, 0.05, 0.6])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_few_secant_steps_end_where_bisection_does(seed: int, a: float) -> None:
+    """Or beside the same tabulated rate: they never run away."""
+    window = WindowFits(curve(seed, 60, a))
+    problem, rates, best = window.problem, window.shape.rates, int(window.along.argmax())
+    slow = problem.root_near(rates, best)
+    decay = window.decay()
+    if decay is not None:
+        assert decay.k == pytest.approx(slow.k, rel=1e-5)
+    for start in (rates[0], 0.3 * rates[best], 3.0 * rates[best], rates[-1]):
+        found = problem.root_near(rates, best, float(start))
+        assert rates[max(best - 1, 0)] <= found.k <= rates[min(best + 1, len(rates) - 1)]
+
+
 @given(st.integers(0, 10_000), st.floats(0.0, 0.6))
 def test_no_certain_decay_is_screened_out(seed: int, a: float) -> None:
     window = WindowFits(curve(seed, 60, a))
