@@ -109,6 +109,8 @@ def test_the_line_is_statsmodels_line(seed: int, n: int) -> None:
     fit = fit_line(y)
     np.testing.assert_allclose([fit.intercept, fit.slope], ols.params, rtol=1e-9, atol=1e-12)
     assert fit.sse == pytest.approx(ols.ssr, rel=1e-9, abs=1e-20)
+    np.testing.assert_allclose(fit.predict(), ols.fittedvalues, atol=1e-9)
+    np.testing.assert_allclose(fit.predict([n, 2.5 * n]), ols.predict([[1, n], [1, 2.5 * n]]))
 
 
 @pytest.mark.parametrize("rate", [1e-4, 0.02, 0.5, 3.0])
@@ -124,6 +126,11 @@ def test_a_single_jump_is_the_fastest_decay() -> None:
     assert fit.rate > 30.0
     assert fit.sse == pytest.approx(0.0, abs=1e-9)
     assert fit_exponential([0.0, 3.0, 3.0, 3.0]).amplitude == pytest.approx(-3.0)
+
+
+def test_a_decay_within_the_smallest_gap_of_the_steps_is_found() -> None:
+    steps = np.array([0.0, 0.01, 0.02, 0.03, 5.0, 10.0])
+    assert fit_exponential(np.exp(-100 * steps), steps=steps).rate == pytest.approx(100, rel=1e-6)
 
 
 def test_a_later_first_step_changes_nothing_but_the_origin(rng: np.random.Generator) -> None:
