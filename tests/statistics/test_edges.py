@@ -55,6 +55,12 @@ def test_a_spike_is_set_aside_and_the_rest_tested_as_if_alone(n: int) -> None:
         assert slope.line == fit_line(y)
 
 
+def test_rates_of_long_windows_are_per_step() -> None:
+    found = exponential_test(1 + 2 * np.exp(-1e-3 * np.arange(10_001))).exponential
+    assert found is not None
+    assert found.rate == pytest.approx(1e-3, rel=1e-5)
+
+
 def test_lines_of_long_windows_are_per_step() -> None:
     y = 3.0 - 1e-4 * np.arange(9000) + RNG.normal(size=9000)
     assert slope_test(y).line == fit_line(y)
@@ -70,9 +76,10 @@ def test_losses_that_differ_by_rounding_alone_are_constant() -> None:
     assert slope_test(step).pvalue == 1.0
 
 
+@pytest.mark.parametrize("n", [50, 4000])
 @pytest.mark.parametrize("slope", [-1e-9, -0.3, 0.3])
-def test_straight_to_the_last_digit_is_certain(slope: float) -> None:
-    y = 0.7 + slope * np.arange(50)
+def test_straight_to_the_last_digit_is_certain(slope: float, n: int) -> None:
+    y = 0.7 + slope * np.arange(n)
     found = slope_test(y)
     assert found.pvalue == (0.0 if slope < 0 else 1.0)
     assert "last digit" in found.remark

@@ -138,6 +138,7 @@ def test_a_later_first_step_changes_nothing_but_the_origin(rng: np.random.Genera
     here, later = fit_exponential(y), fit_exponential(y, steps=np.arange(50) + 10_000)
     assert later.rate == pytest.approx(here.rate, rel=1e-9)
     assert later.origin == 10_000
+    assert fit_exponential(y, steps=np.arange(50) - 25).rate == pytest.approx(here.rate)
     np.testing.assert_allclose(later.predict(np.arange(50) + 10_000), here.predict(), atol=1e-9)
 
 
