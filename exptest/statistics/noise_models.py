@@ -112,7 +112,7 @@ def effective_length(n: int, phi: float) -> float:
 
 def _family(n: int) -> Iterator[tuple[float, Lags]]:
     """Yield prior and autocorrelations of every model, the white one first."""
-    lags = np.arange(n)
+    lags = np.arange(n, dtype=float)
     yield WHITE, np.where(lags == 0, 1.0, 0.0)
     yield from _weighed(SLOW, _slow_beside_white(lags))
     yield from _weighed(WALK, _slow_alone(lags))
