@@ -19,7 +19,7 @@ from exptest.linearized.moments import Moments
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((80, 4)) * [1.0, 0.8, 0.5, 0.3]
 Y = X @ RNG.standard_normal((4, 2)) + 0.3 * RNG.standard_normal((80, 2))
-SMALL = slice(0, 4)  # so few examples that every sequence of batches can be gone through
+# Of four examples every sequence of batches can be gone through.
 SAMPLING = [(1, True), (2, True), (3, True), (1, False), (2, False), (3, False), (4, False)]
 
 
@@ -30,13 +30,12 @@ def batches_of(n: int, batch: int, replacement: bool) -> np.ndarray:
 
 
 def mean_over_all_sequences(
-    lr: float, batch: int, steps: int, replacement: bool, W: np.ndarray
+    x: np.ndarray, y: np.ndarray, lr: float, batch: int, replacement: bool, W: np.ndarray
 ) -> np.ndarray:
-    """The mean loss at each step, over every sequence of batches: no chance, no formula."""
-    x, y = X[SMALL], Y[SMALL]
+    """The mean loss at steps 0 to 3, over every sequence of batches: no chance, no formula."""
     times = batches_of(len(x), batch, replacement)[:, None, :, None]
     weights, means = W[None], []
-    for t in range(steps + 1):
+    for t in range(4):
         if t:
             step = lr * (x.T @ (times * (x @ weights - y))) / batch
             weights = (weights - step).reshape(-1, *W.shape)
@@ -45,14 +44,18 @@ def mean_over_all_sequences(
 
 
 @pytest.mark.claim("C3.4")
-@pytest.mark.parametrize(("batch", "replacement"), SAMPLING)
+@pytest.mark.parametrize(
+    ("n", "batch", "replacement"),
+    [*((4, *way) for way in SAMPLING), (2, 1, False), (1, 1, False), (1, 2, True)],
+)
 @pytest.mark.usefixtures("as_users_do")
 def test_the_mean_over_every_sequence_of_batches_is_the_expected_loss(
-    batch: int, replacement: bool
+    n: int, batch: int, replacement: bool
 ) -> None:
-    x, y, start = X[SMALL], Y[SMALL], np.ones((4, 2))
+    """Fewer weights than examples, where there are many, so that some of the loss stays."""
+    x, y, start = X[:n, : max(n - 2, 1)], Y[:n], np.ones((max(n - 2, 1), 2))
     settings: dict = {"batch_size": batch, "replacement": replacement, "lr": 0.4}
-    exact = mean_over_all_sequences(0.4, batch, 3, replacement, start)
+    exact = mean_over_all_sequences(x, y, 0.4, batch, replacement, start)
     assert expected_sgd_loss(x, y, start, steps=3, **settings) == pytest.approx(exact, rel=1e-13)
     mse = {**settings, "lr": 0.3, "loss": "mse"}  # one output: twice half_mse
     alone = expected_sgd_loss(x, y[:, 0], start[:, 0], steps=3, **mse)

@@ -114,6 +114,16 @@ def test_the_real_curve_approaches_the_linearized_one_as_width_grows() -> None:
     assert found[:, -1].max() < 0.1
 
 
+def test_the_distance_is_the_norm_of_the_move() -> None:
+    linear = linearize(nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)))
+    moves = [0.3 * torch.randn_like(p) for p in linear.parameters()]
+    with torch.no_grad():
+        for p, move in zip(linear.parameters(), moves, strict=True):
+            p += move
+    norm = torch.cat([move.flatten() for move in moves]).norm().item()
+    assert linear.distance() == pytest.approx(norm, rel=1e-5)
+
+
 def test_frozen_parameters_stay_out_of_the_expansion(data: tuple[Tensor, Tensor]) -> None:
     model = network()
     model[0].weight.requires_grad_(False)
