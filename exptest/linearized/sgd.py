@@ -182,7 +182,7 @@ def mean_square_critical_rate(
 def critical_batch_size(inputs: Any, *, share: float = 0.5) -> int:
     """Return the smallest B whose mean-square critical rate is ``share`` of 2/λ_max(H).
 
-    At half of it and below a smaller batch costs rate nearly in proportion; above it all larger
+    Far below it a smaller batch costs rate nearly in proportion; above it all larger
     ones together gain less than a factor of 1/share. Batches are drawn with replacement; the
     loss's convention does not matter.
 
