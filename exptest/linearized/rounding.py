@@ -72,8 +72,8 @@ def precision_of(name: str, values: Any, computed_in: Any = None) -> str:
 def cut(values: Float[np.ndarray, " N"], precision: str, size: int) -> Cut:
     """Return where singular values, or a kernel's eigenvalues, are rounding.
 
-    At most 8 eps of the largest, eps of the precision in which the matrix was computed; no less than
-    √N eps of float64, in which it is decomposed; and 4 times the most negative eigenvalue.
+    At most 8 eps of the largest, eps of the precision in which the matrix was computed; no less
+    than √N eps of float64, in which it is decomposed; and 4 times the most negative eigenvalue.
 
     Args:
         values: σ or λ, in any order.
