@@ -31,6 +31,7 @@ def test_a_small_cnn_pools_twice_and_keeps_the_side_between(channels: int) -> No
     h = max_pool2d(conv2d(x, first.weight, first.bias, padding=1).clamp(min=0.0), 2)
     h = max_pool2d(conv2d(h, second.weight, second.bias, padding=1).clamp(min=0.0), 2)
     assert h.shape == (3, 2 * channels, 2, 2)
+    assert None not in (first.bias, second.bias, model[-1].bias)
     assert torch.equal(model(x), model[-1](h.flatten(1)))
     assert torch.equal(model(x.flatten(1)), model(x))
 
