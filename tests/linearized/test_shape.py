@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exptest.linearized import LossModel, best_exponential, knee
@@ -20,6 +20,7 @@ def diagonal(eigenvalues: list[float], amplitudes: list[float], floor: float = 0
 
 
 @pytest.mark.claim("C2.6")
+@settings(max_examples=20)
 @given(st.floats(0.05, 20.0), st.floats(0.1, 10.0), st.floats(0.0, 5.0), st.floats(1.0, 8.0))
 def test_one_mode_is_one_exponential(λ: float, a: float, c: float, folds: float) -> None:
     model, horizon = diagonal([λ], [a], c), folds / (2 * λ)
