@@ -12,7 +12,7 @@ from exptest.linearized.wide import ScaledLinear
 
 def test_the_function_is_the_one_written_down() -> None:
     """f(x) = W₃ S(W₂ S(W₁ x/√d)/√m)/√m, without biases."""
-    model, x = wide_network(5, 7, 2, depth=2, activation=nn.ReLU, seed=3), torch.randn(4, 5)
+    model, x = wide_network(5, 7, 9, depth=2, activation=nn.ReLU, seed=3), torch.randn(4, 5)
     first, second, third = model.parameters()
     h = (x @ first.T / 5**0.5).clamp(min=0.0)
     h = (h @ second.T / 7**0.5).clamp(min=0.0)
