@@ -75,9 +75,7 @@ def test_runs_are_the_rows_of_the_simulation() -> None:
 
 
 def test_power_on_a_diagnosis_is_simulated_from_it() -> None:
-    found = replace(
-        diagnose(Scenario("line", "iid", 40, 1.0).simulate(1)[0]), correlation=0.6
-    )
+    found = replace(diagnose(Scenario("line", "iid", 40, 1.0).simulate(1)[0]), correlation=0.6)
     options = {"test": "slope", "alpha": 0.1, "replications": 80, "seed": 2}
     for n in (None, 25):
         steps = n or 40
