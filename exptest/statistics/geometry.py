@@ -1,7 +1,7 @@
 """Decays of every rate as directions: what the exponential test needs to know about n, once.
 
 A window of n losses, centred, is a vector. The falling line is one direction, ℓ; a decay of k
-e-folds is another, v_k. Off the line v_k = cos θ_k ℓ + sin θ_k e_k; as k grows, e_k moves along
+e-folds is another, v_k. Off the line v_k = cos ω_k ℓ + sin ω_k e_k; as k grows, e_k moves along
 a curve on the unit sphere. theory/05 derives the null distribution from this curve.
 """
 
@@ -33,7 +33,7 @@ class Geometry:
         line: ℓ, the falling straight line, centred, of norm 1.
         rates: k, e-folds in the window, from `SLOWEST` to `fastest`.
         curves: v_k, decaying exponentials, centred, of norm 1.
-        cosine, sine: of θ_k, the angle between v_k and ℓ.
+        cosine, sine: of ω_k, the angle between v_k and ℓ.
         turn: arc length of e_k from one rate to the next, radians.
         first, second: Σ e_k² (x − ½) and Σ e_k² (x − ½)².
         spike: the first step alone, off the line, of norm 1.

@@ -56,9 +56,9 @@ class Interval:
 def confidence_interval(losses: Any, parameter: str = "rate", *, level: float = 0.95) -> Interval:
     """Return a confidence interval for the decay's rate or floor, or for the line's slope.
 
-    Rate and floor by profile likelihood: all values θ with
-    (SSE(θ) − SSE_min) / (SSE_min / m) ≤ t²_{df}((1 + level)/2), the other parameters fitted
-    again for every θ. The slope is the line's, ± t standard errors.
+    Rate and floor by profile likelihood: all values v with
+    (SSE(v) − SSE_min) / (SSE_min / m) ≤ t²_{df}((1 + level)/2), the other parameters fitted
+    again for every v. The slope is the line's, ± t standard errors.
 
     Args:
         losses: shape (n,), loss units, one per step; at least five, all finite.

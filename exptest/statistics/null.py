@@ -27,7 +27,7 @@ ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
 def crossing_probability(shape: Geometry, lean: float, gain: float, noise: Noise) -> float:
     """Return the p-value of an exponential that leaves 1 − gain of the line's squared error.
 
-    p = P(e_k·u ≥ h(k) for some k),  h(k) = (√(s² + g) − s cos θ_k) / sin θ_k.
+    p = P(e_k·u ≥ h(k) for some k),  h(k) = (√(s² + g) − s cos ω_k) / sin ω_k.
 
     Args:
         shape: directions for this n.

@@ -8,7 +8,7 @@ from typing import Any
 
 from exptest import _checks
 
-# Steps × rate / loss: twice the latest knee, √2 L₀/e, over all rates (theory/04).
+# Steps × rate / loss: the paper's. Our reconstruction: twice the latest knee, √2 L₀/e (theory/04).
 WINDOW_CONSTANT = 2.0 * math.sqrt(2.0) / math.e
 
 
@@ -43,9 +43,9 @@ def knee_time(initial_loss: Any, rate: Any) -> float:
 
 
 def window_length(initial_loss: Any, lr: Any) -> int:
-    """Return the number of steps to watch at learning rate η: twice the latest knee.
+    """Return the number of steps that the paper watches at learning rate η.
 
-    N = round(2√2 L₀ / (e η)).
+    N = round(2√2 L₀ / (e η)): twice the latest knee, as we reconstruct it.
 
     Args:
         initial_loss: L₀ ≥ 0, the first loss, loss units.
@@ -66,7 +66,7 @@ def window_length(initial_loss: Any, lr: Any) -> int:
     loss = _checks.not_negative("initial_loss", initial_loss, 1.0)
     eta = _checks.positive("lr", lr, 0.1)
     numerator, denominator = 2.0 * math.sqrt(2.0) * loss, math.e * eta
-    steps = numerator / denominator if denominator > 0.0 else math.inf
+    steps = numerator / denominator
     if math.isfinite(steps):
         return round(steps)
     return round(Fraction(WINDOW_CONSTANT) * Fraction(loss) / Fraction(eta))

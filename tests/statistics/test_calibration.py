@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import joblib
 import numpy as np
+import pandas as pd
 import pytest
 
 from exptest.statistics import exponential_test
@@ -20,19 +22,52 @@ def too_often(frame, replications: int):
     return frame[frame.rate > frame.alpha + 3 * error]
 
 
+def too_often_together(frame) -> list:
+    """(α, pool) where all cells, or all of one noise or length, are above by three such errors.
+
+    A few hundred curves a cell show an excess by half of α only where cells are added up.
+    """
+    pools = [frame.assign(pool=frame[column]) for column in ("noise", "n")]
+    cells = pd.concat([frame.assign(pool="all"), *pools]).groupby(["alpha", "pool"], as_index=False)
+    added = cells.agg(rate=("rate", "mean"), replications=("replications", "sum"))
+    rows = too_often(added, added.replications)
+    return list(zip(rows.alpha, rows.pool, strict=True))
+
+
+# On a line the size comes nearest to α; a test that is honest there is seen to be tight as well.
+HARDEST = {
+    "exponential": {"truths": (("flat", 0.0), ("line", 10.0)), "replications": 300},
+    "slope": {"truths": (("flat", 0.0),), "replications": 600},
+}
+NOISY = ("iid", "t3", "shrinking", "growing", "AR(1) 0.5", "AR(1) 0.9")
+POOLED = {"noises": NOISY, "lengths": (20, 50, 200)}
+
+
 @pytest.mark.claim("C5.6")
 def test_the_exponential_test_is_honest_on_a_reduced_table() -> None:
-    truths = (("flat", 0.0), ("line", 1.0), ("line", 10.0), ("saturating growth", 5.0))
-    frame = size("exponential", truths=truths, lengths=(8, 20, 50, 200), replications=120)
-    assert len(too_often(frame, 120)) == 0
+    assert not too_often_together(size("exponential", **POOLED, **HARDEST["exponential"]))
+    bent = (("saturating growth", 5.0), ("dip, then diverge", 10.0), ("rise", 1.0))
+    others = size("exponential", truths=bent, noises=NOISY, lengths=(8, 50), replications=40)
+    assert not too_often_together(others)
 
 
 @pytest.mark.claim("C6.7")
 def test_the_slope_test_is_honest_on_a_reduced_table() -> None:
-    frame = size(
-        "slope", truths=(("flat", 0.0), ("rise", 1.0)), lengths=(8, 20, 50, 200), replications=150
-    )
-    assert len(too_often(frame, 150)) == 0
+    assert not too_often_together(size("slope", **POOLED, **HARDEST["slope"]))
+    bent = (("saturating growth", 5.0), ("dip, then diverge", 10.0), ("rise", 1.0))
+    others = size("slope", truths=bent, noises=NOISY, lengths=(8, 50), replications=40)
+    assert not too_often_together(others)
+
+
+@pytest.mark.parametrize("table", HARDEST)
+def test_the_reduced_tables_see_a_size_of_seven_percent(table: str) -> None:
+    """They judge an exact test whose p-values are all 5/7 of what they should be."""
+    rng = np.random.default_rng(0)
+    caught = too_often_together(size(lambda _: 5 / 7 * rng.uniform(), **POOLED, **HARDEST[table]))
+    assert (0.05, "all") in caught
+    assert len([pool for alpha, pool in caught if alpha == 0.05]) >= 7  # of ten
+    fair = size(lambda _: rng.uniform(), **POOLED, **HARDEST[table])
+    assert not too_often_together(fair)
 
 
 def told_independent(losses):
@@ -43,10 +78,11 @@ def told_independent(losses):
 @pytest.mark.claim("C5.4")
 def test_where_independence_is_known_small_windows_are_honest_and_lose_no_power() -> None:
     truths = (("flat", 0.0), ("line", 1.0), ("line", 10.0), ("rise", 1.0))
-    lengths, options = (8, 12, 20), {"replications": 400}
-    frame = size(told_independent, truths=truths, noises=("iid",), lengths=lengths, **options)
+    frame = size(
+        told_independent, truths=truths, noises=("iid",), lengths=(8, 20), replications=400
+    )
     assert len(too_often(frame, 400)) == 0
-    cells = {"lengths": lengths, "efolds": (2, 5), "amplitudes": (2, 5)} | options
+    cells = {"lengths": (8, 20), "efolds": (2, 5), "amplitudes": (3,), "replications": 200}
     told = power(told_independent, **cells)
     paper = power("exponential", method="paper", **cells)
     assert (told.rate >= paper.rate - 0.03).all()
@@ -96,8 +132,11 @@ def test_power_is_the_paper_s_or_better_everywhere(n: int, allowed: float) -> No
 @pytest.mark.claim("C4.7")
 def test_thirty_two_losses_see_the_worst_knee_at_ten_to_one() -> None:
     """k = 2 e-folds in the window, which is b(n − 1)."""
-    assert exponential_power(32, 10.0, 2 / 31, replications=600) > 0.9 - 3 * np.sqrt(0.09 / 600)
-    assert exponential_power(20, 10.0, 2 / 19, replications=600) < 0.8
+    seen = {n: exponential_power(n, 10.0, 2 / (n - 1), replications=600) for n in (20, 24, 28, 32)}
+    error = 3 * np.sqrt(0.09 / 600)
+    assert seen[32] > 0.9 - error
+    assert max(seen[24], seen[28]) < 0.9 - error
+    assert seen[20] < 0.8
 
 
 def test_pvalues_take_any_test() -> None:
@@ -123,7 +162,8 @@ def test_tables_are_tidy_and_say_how_sure_they_are() -> None:
 def test_parallel_and_serial_tables_are_the_same() -> None:
     cells = [Scenario("flat", "iid", 20), Scenario("flat", "t3", 20)]
     serial = rejection_rates("slope", cells, replications=40)
-    parallel = rejection_rates("slope", cells, replications=40, n_jobs=2)
+    with joblib.parallel_config("threading"):  # starts no interpreter
+        parallel = rejection_rates("slope", cells, replications=40, n_jobs=2)
     assert serial.equals(parallel)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exptest.statistics import fit_exponential, fit_line
+from exptest.statistics.scaling import rescaled
 from tests.statistics.reference import dense_grid_sse
 
 # NIST StRD: x, y, certified (b1, b2, residual sum of squares).
@@ -85,9 +86,11 @@ def test_a_power_of_two_scales_every_number_exactly(seed: int, exponent: int) ->
     line, scaled_line = fit_line(y), fit_line(np.ldexp(y, exponent))
     fit, scaled = fit_exponential(y), fit_exponential(np.ldexp(y, exponent))
     assert scaled.rate == fit.rate
-    assert scaled.amplitude == np.ldexp(fit.amplitude, exponent)
-    assert scaled.floor == np.ldexp(fit.floor, exponent)
-    assert scaled_line.slope == np.ldexp(line.slope, exponent)
+    for here, there in ((line, scaled_line), (fit, scaled)):
+        for name in {"slope", "intercept", "amplitude", "floor", "start"} & vars(here).keys():
+            assert getattr(there, name) == np.ldexp(getattr(here, name), exponent)
+        with np.errstate(over="ignore"):
+            assert there.sse == np.ldexp(here.sse, 2 * exponent)
 
 
 @given(st.integers(0, 10_000), st.floats(-100, 100), st.floats(0.01, 100))
@@ -106,6 +109,8 @@ def test_the_line_is_statsmodels_line(seed: int, n: int) -> None:
     fit = fit_line(y)
     np.testing.assert_allclose([fit.intercept, fit.slope], ols.params, rtol=1e-9, atol=1e-12)
     assert fit.sse == pytest.approx(ols.ssr, rel=1e-9, abs=1e-20)
+    np.testing.assert_allclose(fit.predict(), ols.fittedvalues, atol=1e-9)
+    np.testing.assert_allclose(fit.predict([n, 2.5 * n]), ols.predict([[1, n], [1, 2.5 * n]]))
 
 
 @pytest.mark.parametrize("rate", [1e-4, 0.02, 0.5, 3.0])
@@ -116,11 +121,24 @@ def test_an_exact_exponential_is_found_exactly(rate: float) -> None:
     np.testing.assert_allclose(fit.predict(), 2.0 + 5.0 * np.exp(-rate * t), atol=1e-9)
 
 
+def test_a_single_jump_is_the_fastest_decay() -> None:
+    fit = fit_exponential([5.0] + [1.0] * 20)
+    assert fit.rate > 30.0
+    assert fit.sse == pytest.approx(0.0, abs=1e-9)
+    assert fit_exponential([0.0, 3.0, 3.0, 3.0]).amplitude == pytest.approx(-3.0)
+
+
+def test_a_decay_within_the_smallest_gap_of_the_steps_is_found() -> None:
+    steps = np.array([0.0, 0.01, 0.02, 0.03, 5.0, 10.0])
+    assert fit_exponential(np.exp(-100 * steps), steps=steps).rate == pytest.approx(100, rel=1e-6)
+
+
 def test_a_later_first_step_changes_nothing_but_the_origin(rng: np.random.Generator) -> None:
     y = 3 * np.exp(-0.1 * np.arange(50)) + 0.1 * rng.normal(size=50)
     here, later = fit_exponential(y), fit_exponential(y, steps=np.arange(50) + 10_000)
     assert later.rate == pytest.approx(here.rate, rel=1e-9)
     assert later.origin == 10_000
+    assert fit_exponential(y, steps=np.arange(50) - 25).rate == pytest.approx(here.rate)
     np.testing.assert_allclose(later.predict(np.arange(50) + 10_000), here.predict(), atol=1e-9)
 
 
@@ -155,3 +173,11 @@ def test_bad_input_is_named(losses, options, error, message) -> None:
 def test_fits_explain_themselves() -> None:
     assert "line" in str(fit_line([3.0, 2.0, 1.0]))
     assert "exponential" in str(fit_exponential([3.0, 2.0, 1.5, 1.2]))
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=9))
+def test_rescaled_numbers_are_below_one_and_lose_no_digit(values: list[float]) -> None:
+    y = np.array(values)
+    z, exponent = rescaled(y)
+    assert np.abs(z).max() == 0.0 or 0.5 <= np.abs(z).max() < 1.0
+    np.testing.assert_array_equal(z, np.ldexp(y, -exponent))

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from exptest.statistics.blocks import averaged
+from exptest.statistics.geometry import geometry
 from exptest.statistics.noise import (
     describe_noise,
     drift_inflation,
     effective_length,
     expected_autocorrelation,
 )
+from exptest.statistics.required import _moments
 from exptest.statistics.scenarios import Scenario, ar1
 
 
@@ -41,10 +43,11 @@ def test_correlation_is_recovered_in_long_windows(phi: float) -> None:
 def test_correlation_divides_the_losses_by_the_known_factor() -> None:
     errors = []
     for n in (100, 200, 400):
-        x = np.arange(n) - (n - 1) / 2
-        unit = x / np.linalg.norm(x)
+        variance, off_line = _moments(geometry(n).line, 0.5)
         lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-        variance = unit @ 0.5**lag @ unit
+        basis = np.linalg.qr(np.vander(np.arange(n), 2))[0]
+        assert variance == pytest.approx(geometry(n).line @ 0.5**lag @ geometry(n).line)
+        assert off_line == pytest.approx(n - np.trace(basis.T @ 0.5**lag @ basis))
         errors.append(abs(variance - n / effective_length(n, 0.5)))
     orders = -np.diff(np.log(errors)) / np.log(2)
     np.testing.assert_allclose(orders, 1.0, atol=0.1)
@@ -79,3 +82,27 @@ def test_blocks_keep_the_floor_and_multiply_the_rate() -> None:
 def test_blocks_of_huge_numbers_stay_finite() -> None:
     means, _ = averaged(np.full(10_000, 1.7e308))
     np.testing.assert_allclose(means, 1.7e308)
+
+
+@pytest.mark.parametrize(("n", "size"), [(4096, 1), (4097, 2), (8192, 2), (8193, 3), (10_001, 3)])
+def test_blocks_are_as_small_as_the_limit_allows_and_start_at_the_first_loss(
+    n: int, size: int
+) -> None:
+    y = np.arange(n) ** 1.5
+    means, found = averaged(y)
+    assert (found, len(means)) == (size, n // size)
+    assert means[0] == pytest.approx(y[:size].mean())
+    assert means[-1] == pytest.approx(y[(len(means) - 1) * size : len(means) * size].mean())
+
+
+def test_blocks_of_numbers_whose_sum_overflows_stay_finite() -> None:
+    for huge in (1e308, -9e307):
+        means, _ = averaged(np.full(20_000, huge))
+        np.testing.assert_allclose(means, huge)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_ar1_noise_is_stationary_from_its_first_step(phi: float) -> None:
+    rows = ar1(np.random.default_rng(2), (20_000, 5), phi)
+    lag = np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+    np.testing.assert_allclose(np.cov(rows.T), phi**lag, atol=0.04)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import f
+from scipy.stats import f, t
 
 from exptest.statistics.geometry import CORRELATIONS, geometry
 from exptest.statistics.noise import Noise
-from exptest.statistics.null import crossing_probability
+from exptest.statistics.null import _boundary, crossing_probability
 from exptest.statistics.window_fits import WindowFits
 
 
@@ -48,7 +48,7 @@ def test_a_good_fit_is_a_crossing(seed: int, n: int, fall: float, gain: float) -
     along = shape.curves @ centred
     fits = (along > 0) & (centred @ centred - along**2 <= (1 - gain) * sse_line)
     e = (shape.curves - shape.cosine[:, None] * shape.line) / shape.sine[:, None]
-    h = (np.sqrt(lean**2 + gain) - lean * shape.cosine) / shape.sine
+    h, _ = _boundary(shape, lean, gain)
     margin = np.abs(e @ u - h) > 1e-7
     np.testing.assert_array_equal(fits[margin], (e @ u >= h)[margin])
 
@@ -74,6 +74,19 @@ def test_on_steep_lines_the_null_is_half_of_f() -> None:
         gain = statistic / (statistic + n - 3)
         p = crossing_probability(shape, 1e4, gain, known(n))
         assert p == pytest.approx(0.5 * f.sf(statistic, 1, n - 3), rel=1e-3)
+
+
+def size_of_one_factor(n: int) -> float:
+    """How often 0.75 · P(F > f) < 0.05 on flat losses: C5.4's p at that f, over the lean."""
+    critical = f.isf(0.05 / 0.75, 1, n - 3)
+    leans = t.ppf((np.arange(200) + 0.5) / 200, n - 2) / np.sqrt(n - 2)
+    gain = critical / (critical + n - 3)
+    return np.mean([crossing_probability(geometry(n), s, gain, known(n)) for s in leans])
+
+
+def test_one_factor_for_all_windows_is_not_safe_in_long_ones() -> None:
+    assert size_of_one_factor(50) == pytest.approx(0.028, abs=0.001)
+    assert size_of_one_factor(4000) == pytest.approx(0.068, abs=0.001)
 
 
 @given(st.floats(-5, 50), st.floats(0.001, 0.98), st.floats(0.001, 0.98))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.special import ndtr, stdtrit
 
 from exptest.statistics import compare_curves, fit_exponential, fit_power_law
 from exptest.statistics.calibration import pvalues
 from exptest.statistics.diagnosis import diagnose, power_on
+from exptest.statistics.geometry import CORRELATIONS, geometry
+from exptest.statistics.noise import expected_autocorrelation, noise_of
 from exptest.statistics.repeated import (
     AlphaSpending,
     EProcess,
@@ -56,6 +59,56 @@ def test_the_required_window_of_a_decay_has_the_power_it_promises() -> None:
     assert rate == pytest.approx(0.8, abs=0.05)
 
 
+def literal_slope_power(n: int, decline: float, phi: float, alpha: float) -> float:
+    """The average over φ̂'s normal distribution, on a fine grid and with whole matrices."""
+    design = np.linalg.qr(np.vander(np.arange(n), 2))[0]
+    cov = phi ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    line = geometry(n).line
+    energy = n - np.trace(design.T @ cov @ design)
+    mean, spread = line @ (-decline * np.arange(n)), np.sqrt(line @ cov @ line)
+    centre = np.interp(phi, CORRELATIONS, expected_autocorrelation(n, 2))
+    total, nodes = 0.0, np.linspace(-5, 5, 201)
+    for node in nodes:
+        noise = noise_of(n, 2, centre + node * np.sqrt((1 - phi**2) / n))
+        needed = -stdtrit(noise.df, alpha) * np.sqrt(energy / noise.information)
+        total += np.exp(-(node**2) / 2) * ndtr((mean - needed) / spread)
+    return total * (nodes[1] - nodes[0]) / np.sqrt(2 * np.pi)
+
+
+@pytest.mark.parametrize(
+    ("n", "decline", "phi", "alpha"),
+    [(30, 0.12, 0.6, 0.05), (60, 0.05, 0.6, 0.01), (40, 0.03, 0.0, 0.2), (300, 0.006, 0.9, 0.1)],
+)
+def test_the_power_of_the_slope_is_its_formula(n, decline, phi, alpha) -> None:
+    found = slope_power(n, decline, correlation=phi, alpha=alpha)
+    assert found == pytest.approx(literal_slope_power(n, decline, phi, alpha), abs=0.015)
+
+
+@pytest.mark.parametrize("options", [{"alpha": 0.2}, {"power": 0.6}, {"correlation": 0.7}])
+def test_the_required_window_is_the_shortest_with_the_power_asked_for(options: dict) -> None:
+    found = required_window("slope", decline=0.05, **options)
+    assert found.n is not None
+    rest = {name: value for name, value in options.items() if name != "power"}
+    assert found.power == slope_power(found.n, 0.05, **rest) >= options.get("power", 0.8)
+    assert slope_power(found.n - 1, 0.05, **rest) < options.get("power", 0.8)
+    few = {"amplitude": 6.0, "rate": 0.1, "replications": 60, "seed": 3}
+    decay = required_window("exponential", **few, **options)
+    simulated = few | {name: value for name, value in options.items() if name != "power"}
+    assert decay.n is not None
+    assert decay.power == exponential_power(decay.n, **simulated)
+
+
+def test_the_power_of_a_decay_is_the_share_of_its_simulated_windows() -> None:
+    noise = ar1(np.random.default_rng([7, 30]), (50, 30), 0.4)
+    p = pvalues("exponential", 4 * np.exp(-0.1 * np.arange(30)) + noise)
+    options = {"correlation": 0.4, "alpha": 0.3, "replications": 50, "seed": 7}
+    assert exponential_power(30, 4.0, 0.1, **options) == (p < 0.3).mean()
+
+
+def test_windows_as_short_as_eight_are_tried() -> None:
+    assert required_window("slope", decline=5.0).n == 8
+
+
 def test_power_grows_with_the_window_and_falls_with_correlation() -> None:
     powers = [slope_power(n, 0.02) for n in (30, 60, 120)]
     assert powers == sorted(powers)
@@ -87,14 +140,24 @@ def test_spent_levels_never_sum_to_more_than_alpha() -> None:
         assert spent <= 0.05 * (1 + 1e-12)
 
 
+def stake(p: float) -> float:
+    """What one p-value multiplies the evidence by."""
+    process = EProcess(0.05)
+    process.decide(p)
+    return process.value
+
+
 @pytest.mark.claim("C6.6")
 def test_a_bet_against_the_null_is_fair() -> None:
-    assert quad(lambda p: 0.5 * p**-0.5, 0, 1)[0] == pytest.approx(1.0, rel=1e-6)
+    assert quad(stake, 0, 1)[0] == pytest.approx(1.0, rel=1e-6)
+    grid = [stake(p) for p in (1e-6, 0.01, 0.25, 0.9, 1.0)]
+    assert grid == sorted(grid, reverse=True)  # so a conservative p makes the game worse
     process = EProcess(0.05)
     assert not process.decide(1.0)
     assert process.value == pytest.approx(0.5)
     assert process.decide(1e-6)
-    assert process.decide(1.0)  # the claim is about the run: it stays
+    assert all(process.decide(1.0) for _ in range(20))  # the claim is about the run: it stays
+    assert process.value < 1.0
     process.reset()
     assert process.value == 1.0
     assert not process.decide(1.0)

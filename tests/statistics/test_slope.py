@@ -17,6 +17,7 @@ from exptest.statistics import (
 )
 from exptest.statistics.calibration import pvalues
 from exptest.statistics.scenarios import Scenario
+from exptest.statistics.window_fits import WindowFits
 
 SE = np.sqrt(0.05 * 0.95 / 500)
 
@@ -65,9 +66,25 @@ def test_the_last_half_sees_a_third_of_the_signal() -> None:
     """√(m(m² − 1)/n(n² − 1)) → part^{3/2} with an error of order n⁻²."""
     errors = []
     for n in (20, 40, 80):
-        x, half = np.arange(n) - (n - 1) / 2, np.arange(n // 2) - (n / 2 - 1) / 2
-        errors.append(abs(np.linalg.norm(half) / np.linalg.norm(x) - 0.5**1.5))
+        decline = -0.7 * np.arange(n)
+        m = progress_test(decline).n
+        share = WindowFits(decline[-m:]).fall / WindowFits(decline).fall
+        assert share == pytest.approx(np.sqrt(m * (m**2 - 1) / (n * (n**2 - 1))), rel=1e-12)
+        errors.append(abs(share - 0.5**1.5))
     np.testing.assert_allclose(-np.diff(np.log(errors)) / np.log(2), 2.0, atol=0.1)
+
+
+@pytest.mark.claim("C6.3")
+@pytest.mark.parametrize("part", [0.25, 0.5, 0.8])
+def test_the_last_part_of_a_steady_decline_has_its_share_of_the_evidence(part: float) -> None:
+    """Told that noise is independent, mean t is the signal in standard deviations (n large)."""
+    n, told = 400, {"noise": "independent"}
+    rng = np.random.default_rng(6)
+    curves = -0.02 * np.arange(n) + rng.normal(size=(60, n))
+    last = progress_test(curves[0], part=part).n
+    whole = np.mean([slope_test(y, **told).statistic for y in curves])
+    end = np.mean([slope_test(y[-last:], **told).statistic for y in curves])
+    assert end / whole == pytest.approx(part**1.5, rel=0.05)
 
 
 @pytest.mark.claim("C6.4")
@@ -90,6 +107,11 @@ def test_asking_about_the_end_costs_power() -> None:
 def test_progress_says_what_it_tested() -> None:
     result = progress_test(np.arange(20.0)[::-1], part=0.3)
     assert result.n == 6
+    assert progress_test(np.arange(7.0)).n == 4
+    losses = Scenario("line", "AR(1) 0.5", 40, 2.0).simulate(1)[0]
+    for method in ("calibrated", "paper"):
+        last = slope_test(losses[20:], method=method)
+        assert progress_test(losses, method=method).pvalue == last.pvalue
     assert "last 6 of 20" in result.sentence
     with pytest.raises(ValueError, match="part must lie strictly between 0 and 1"):
         progress_test([1.0, 2.0], part=1.0)

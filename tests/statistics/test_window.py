@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import sympy
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exptest.statistics import PathRatio, knee_time, window_length
@@ -30,6 +31,26 @@ def test_curvature_is_largest_where_the_slope_is_minus_one_over_root_two() -> No
     assert sympy.simplify(sympy.diff(curvature, tau).subs(tau, knee)) == 0
     bend = sympy.simplify(sympy.diff(curvature, tau, 2).subs(tau, knee))
     assert bend.subs({L: 2, b: 3}) < 0
+    assert knee_time(2.0, 3.0) == pytest.approx(float(knee.subs({L: 2, b: 3})), rel=1e-14)
+
+
+@pytest.mark.claim("C4.1")
+@example(1.0, 1.0, 0.5)
+@example(1.0, 0.71, 0.5)
+@given(losses, rates, st.floats(1e-6, 1.0))
+def test_no_other_point_is_bent_more_than_the_knee(loss: float, rate: float, share: float) -> None:
+    """κ = b v (1 + v²)^{−3/2} with v = L₀ b e^{−bτ}, compared in logarithms."""
+
+    def bend(tau: float) -> float:
+        v = loss * rate * math.exp(-rate * tau)
+        return math.log(v) - 1.5 * math.log1p(v * v)
+
+    knee = knee_time(loss, rate)
+    assert bend(knee) >= bend(share * knee) - 1e-12
+    assert bend(knee) >= bend(knee + share / rate) - 1e-12
+    if knee > 0.0:
+        slope = -loss * rate * math.exp(-rate * knee)
+        assert slope == pytest.approx(-math.sqrt(0.5), rel=1e-9)
 
 
 @pytest.mark.claim("C4.2")
@@ -49,6 +70,9 @@ def test_the_latest_knee_is_root_two_l0_over_e() -> None:
 def test_the_window_holds_every_knee_in_its_first_half(loss: float, rate: float, lr: float) -> None:
     n = window_length(loss, lr)
     assert knee_time(loss, rate) / lr <= (n + 0.5) / 2 * (1 + 1e-9)
+    worst = math.e / (math.sqrt(2) * loss)  # no step more than that
+    assert (n - 0.5) / 2 * (1 - 1e-9) <= knee_time(loss, worst) / lr <= (n + 0.5) / 2 * (1 + 1e-9)
+    assert worst * lr * n == pytest.approx(2.0, abs=worst * lr / 2 + 1e-9)  # e-folds
 
 
 @given(losses, st.floats(1e-9, 1e3))
@@ -61,6 +85,12 @@ def test_every_window_is_a_python_integer(loss: float, lr: float) -> None:
     n = window_length(loss, lr)
     assert type(n) is int
     assert n >= 0
+
+
+@given(st.floats(1e100, 1.7e308), st.floats(1e-300, 1e-220))
+def test_windows_beyond_float64_are_exact(loss: float, lr: float) -> None:
+    constant = Fraction(2.0 * math.sqrt(2.0) / math.e)
+    assert window_length(loss, lr) == round(constant * Fraction(loss) / Fraction(lr))
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
@@ -97,6 +127,11 @@ def test_path_ratio_is_at_least_one(seed: int, steps: int, p: int, scale: float)
     for length in range(1, steps + 1):
         straight.update(length * gradients[0])
     assert straight.value == pytest.approx(1.0)
+    assert straight.value >= 1.0  # whatever the rounding
+    same = PathRatio()
+    for _ in range(7):
+        same.update(gradients[0])
+    assert same.value >= 1.0
 
 
 @pytest.mark.claim("C4.5")

@@ -1,0 +1,115 @@
+"""Directions, boundary and crossings against their definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.special import ndtr, stdtr
+from scipy.stats import norm
+
+from exptest.statistics.geometry import CORRELATIONS, Geometry, geometry
+from exptest.statistics.noise import Noise, drift_inflation
+from exptest.statistics.null import (
+    _boundary,
+    _normal_height,
+    _scale,
+    _upcrossings,
+    crossing_probability,
+)
+
+
+def off_line(shape: Geometry) -> np.ndarray:
+    """e_k, row by row."""
+    return (shape.curves - shape.cosine[:, None] * shape.line) / shape.sine[:, None]
+
+
+@pytest.mark.parametrize("n", [5, 30, 200, 1000])
+def test_directions_are_what_they_say(n: int) -> None:
+    shape = geometry(n)
+    e, x = off_line(shape), np.arange(n) / (n - 1)
+    for unit in (shape.line[None], shape.curves, e, shape.spike[None]):
+        np.testing.assert_allclose(unit.sum(axis=1), 0.0, atol=1e-9)
+        np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(e @ shape.line, 0.0, atol=1e-9)
+    assert (np.diff(shape.line) < 0.0).all()
+    assert (np.diff(shape.curves, axis=1) <= 0.0).all()
+    np.testing.assert_allclose(np.cos(shape.turn), np.sum(e[1:] * e[:-1], axis=1), rtol=1e-9)
+    assert shape.turn.max() < 0.5  # so fine that the boundary between is straight
+    np.testing.assert_allclose(shape.first, e**2 @ (x - 0.5), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(shape.second, e**2 @ (x - 0.5) ** 2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [6, 50, 400])
+def test_the_spike_is_the_first_step_off_the_line(n: int) -> None:
+    shape = geometry(n)
+    design = np.c_[np.ones(n), np.arange(n)]
+    first = np.eye(n)[0]
+    rest = first - design @ np.linalg.lstsq(design, first, rcond=None)[0]
+    np.testing.assert_allclose(shape.spike, rest / np.linalg.norm(rest), atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [10, 60, 500])
+def test_the_slowest_rate_tried_is_nearly_a_line_and_the_fastest_nearly_a_point(n: int) -> None:
+    shape = geometry(n)
+    assert shape.sine[0] < 0.01
+    assert (np.diff(np.log(shape.rates)) > 0).all()
+    assert shape.rates[-1] == pytest.approx(min(max((n - 1) / 2, 50.0), n - 1.0))
+
+
+@given(st.floats(-5, 50), st.floats(0.01, 0.95))
+def test_the_lowest_height_is_that_of_all_slower_decays(lean: float, gain: float) -> None:
+    shape = geometry(40)
+    _, lowest = _boundary(shape, lean, gain)
+    angle = np.arctan2(shape.sine[0], shape.cosine[0]) * np.geomspace(1e-6, 1.0, 4000)
+    heights = (np.hypot(lean, np.sqrt(gain)) - lean * np.cos(angle)) / np.sin(angle)
+    assert lowest == pytest.approx(heights.min(), rel=1e-4)
+
+
+@pytest.mark.parametrize("drift", [-1.2, 0.0, 0.7])
+def test_heights_are_scaled_by_the_noise_along_the_decay(drift: float) -> None:
+    shape = geometry(50)
+    drifting = drift_inflation(drift, shape.first, shape.second)
+    np.testing.assert_allclose(_scale(shape, Noise(0.0, 9.0, 9.0, drift)) ** 2, drifting)
+    for row, phi in enumerate(CORRELATIONS[1:], start=1):
+        at = _scale(shape, Noise(float(phi), 9.0, 9.0, drift)) ** 2
+        np.testing.assert_allclose(at, drifting * shape.inflation[row])
+        phi = 0.25 * CORRELATIONS[row - 1] + 0.75 * CORRELATIONS[row]
+        between = 0.25 * shape.inflation[row - 1] + 0.75 * shape.inflation[row]
+        at = _scale(shape, Noise(float(phi), 9.0, 9.0, drift)) ** 2
+        np.testing.assert_allclose(at, drifting * between)
+
+
+def test_a_fast_decay_in_correlated_noise_is_better_evidence_than_a_slow_one() -> None:
+    """Along e_k the noise is smaller than along a trend: that is counted in its favour."""
+    slow, fast = (_scale(geometry(100), Noise(0.9, 20.0, 10.0, 0.0))[i] for i in (5, -5))
+    assert fast < 0.8 * slow
+    assert (_scale(geometry(100), Noise(0.0, 20.0, 10.0, 0.0)) == 1.0).all()
+
+
+@given(st.floats(0.0, 0.99), st.floats(2.0, 50.0), st.floats(1.0, 50.0), st.floats(0.5, 2.0))
+def test_heights_keep_their_probability(h: float, m: float, df: float, scale: float) -> None:
+    noise = Noise(0.0, m, df, 0.0)
+    z = float(_normal_height(np.array([h]), np.array([scale]), noise)[0])
+    tail = stdtr(df, -h * np.sqrt(m / (1 - h * h)) / scale)
+    assert ndtr(-z) == pytest.approx(tail, rel=1e-9)
+
+
+@given(st.floats(-1, 4), st.floats(-1, 4), st.floats(0.01, 0.4))
+def test_upcrossings_are_rice_s_integral(low: float, high: float, turn: float) -> None:
+    steep = (high - low) / turn
+    faster = norm.pdf(steep) - steep * norm.sf(steep)  # E (ż − slope)₊
+    height = lambda s: low + steep * s  # noqa: E731
+    expected = quad(lambda s: norm.pdf(height(s)) * faster, 0.0, turn)[0]
+    found = _upcrossings(np.array([low, high]), np.array([turn]))[0]
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-12)
+
+
+def test_small_probabilities_stay_small_numbers() -> None:
+    """Down to 1e-200: no floor below which decays look alike."""
+    noise = Noise(0.0, 997.0, 997.0, 0.0)
+    p = [crossing_probability(geometry(1000), 1.0, gain, noise) for gain in (0.1, 0.3, 0.5)]
+    assert p[0] > 1e8 * p[1] > 1e16 * p[2]
+    assert p[2] < 1e-100
