@@ -116,7 +116,11 @@ def test_decisions_do_not_depend_on_the_unit_of_the_loss(seed: int, power: int) 
     """L → cL with η → ηc: windows, statistics and verdicts stay (c a power of two: to the bit)."""
     unit = 2.0**power
     losses = decaying(500, rate=0.02, noise=0.05, seed=seed)
-    plain, scaled = replay(losses, 0.1), replay(unit * losses, unit * 0.1)
+    losses[0] *= 1e-3  # a mini-batch's first may be tiny
+    losses[200:209] *= 100 * (seed % 2)
+    rho = (None, 1.5)[seed // 2 % 2]
+    plain = replay(losses, 0.1, path_ratio=rho)
+    scaled = replay(unit * losses, unit * 0.1, path_ratio=rho)
     assert [(d.step, d.kind, d.accepted) for d in plain.decisions] == [
         (d.step, d.kind, d.accepted) for d in scaled.decisions
     ]
@@ -151,33 +155,6 @@ def test_a_loss_that_explodes_rejects_at_once(bad: float) -> None:
     assert decision is not None
     assert (decision.kind, decision.accepted, decision.step) == ("divergence", False, 3)
     assert tuner.lr == pytest.approx(0.0033)
-
-
-def test_mini_batches_diverge_when_eight_losses_in_a_row_are_too_high() -> None:
-    tuner = Tuner(0.01)
-    losses = [1.0, *[50.0] * 7, 2.0, *[50.0] * 7]
-    assert [tuner.observe(loss, path_ratio=1.0) for loss in losses] == [None] * 16
-    decision = tuner.observe(11.0, path_ratio=1.0)
-    assert decision is not None
-    assert decision.kind == "divergence"
-
-
-def test_weights_left_at_a_high_loss_are_given_the_time_to_come_down() -> None:
-    tuner = Tuner(0.01)
-    exploded = [1.0, 50.0]
-    recovery = [50.0 * 0.9**t for t in range(60)]
-    kinds = [d.kind for loss in exploded + recovery if (d := tuner.observe(loss))]
-    assert kinds == ["divergence"]
-    assert tuner.observe(501.0) is not None
-
-
-def test_what_an_accepted_window_held_is_no_divergence() -> None:
-    tuner = Tuner(1.0)
-    decay = [1.0, *(9.0 * 0.8**t for t in range(31))]
-    decision = [tuner.observe(loss, path_ratio=1.0) for loss in decay][-1]
-    assert decision is not None
-    assert decision.accepted
-    assert [tuner.observe(loss, path_ratio=1.0) for loss in (0.01, *[80.0] * 19)] == [None] * 20
 
 
 def test_paper_mode_waits_for_the_end_of_the_window() -> None:

@@ -94,8 +94,9 @@ def test_weights_that_nothing_restores_are_an_error() -> None:
 def test_the_origin_of_the_loss_does_not_matter_once_its_floor_is_known(shift: float) -> None:
     losses = falling(700, floor=0.0)
     lowest = min(losses)
-    plain = replay(losses, 0.05, loss_floor=lowest)
-    moved = replay([x + shift for x in losses], 0.05, loss_floor=lowest + shift)
+    losses[0] = lowest + 0.25
+    plain = replay(losses, 0.05, loss_floor=lowest, path_ratio=1.0)
+    moved = replay([x + shift for x in losses], 0.05, loss_floor=lowest + shift, path_ratio=1.0)
     assert verdicts(moved) == verdicts(plain)
     assert [d.pvalue for d in moved.decisions] == pytest.approx(
         [d.pvalue for d in plain.decisions], rel=1e-6, abs=1e-12
