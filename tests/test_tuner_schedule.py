@@ -80,19 +80,19 @@ def test_rejecting_every_window_makes_a_robbins_monro_schedule(beta: float) -> N
 
 @pytest.mark.claim("C7.12")
 @pytest.mark.parametrize("beta", [0.33, 0.5, 0.8])
-@pytest.mark.parametrize("γ", [0.25, 0.5])
-def test_noise_makes_the_schedule_fall_more_slowly(beta: float, γ: float) -> None:
+@pytest.mark.parametrize("ω", [0.25, 0.5])
+def test_noise_makes_the_schedule_fall_more_slowly(beta: float, ω: float) -> None:
     tuner = Tuner(0.1, beta=beta, min_window=1)
-    ends = rejections(tuner, 100_000, lambda: (D / tuner.lr) ** γ)
+    ends = rejections(tuner, 100_000, lambda: (D / tuner.lr) ** ω)
     assert len(ends) >= 5
     for r, end in enumerate(ends):
-        steps = np.array([(D / d.lr_before) ** (1 + γ) for d in ends[: r + 1]])
+        steps = np.array([(D / d.lr_before) ** (1 + ω) for d in ends[: r + 1]])
         rates = np.array([d.lr_before for d in ends[: r + 1]])
         # each window is rounded twice, its planned length by ½ at most
-        off = 0.5 * (rates / D) ** -γ + 0.5
+        off = 0.5 * (rates / D) ** -ω + 0.5
         assert abs(end.step + 1 - steps.sum()) <= off.sum()
-    last, q = ends[-1], beta ** (1 + γ)
-    law = D * ((1 - q ** len(ends)) / ((1 - q) * (last.step + 1))) ** (1 / (1 + γ))
+    last, q = ends[-1], beta ** (1 + ω)
+    law = D * ((1 - q ** len(ends)) / ((1 - q) * (last.step + 1))) ** (1 / (1 + ω))
     assert last.lr_before == pytest.approx(law, rel=0.02)
 
 
