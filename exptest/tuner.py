@@ -36,7 +36,7 @@ MIN_LR_FACTOR = 1e-12
 SETTINGS = (
     "max_lr", "alpha", "beta", "method", "min_lr", "min_window", "divergence_factor", "loss_floor",
 )  # fmt: skip
-MACHINE = ("lr", "phase", "initial_loss", "_harmless", "_skipped", "_noisy", "_below")
+MACHINE = ("lr", "phase", "initial_loss", "_harmless", "_skipped", "_below")
 
 
 class Tuner:
@@ -108,7 +108,7 @@ class Tuner:
         self.initial_loss: float | None = None
         self._harmless = 0.0
         self._skipped = 0
-        self._noisy = self._below = False
+        self._below = False
         self._window = OpenWindow()
 
     # -- what it shows ---------------------------------------------------------------------
@@ -182,14 +182,14 @@ class Tuner:
         self._check_floor(loss)
         self._losses.append(loss)
         self._factors.append(factor)
-        self._noisy = path_ratio is not None
         if self.initial_loss is None and self.loss_floor < loss < math.inf:
             self._harmless = loss - self.loss_floor
             self._begin_window()
         window = self._window
         if window.planned is not None or not math.isfinite(loss):
             window.losses.append(loss)
-        if self.method == "calibrated" and self._diverges(loss, broken):
+        patience = 1 if path_ratio is None else PERSISTENCE
+        if self.method == "calibrated" and self._diverges(loss, patience, broken):
             return self._decide("divergence", None, accepted=False)
         if window.planned is None or (self.method == "calibrated" and not math.isfinite(loss)):
             self._skipped += not math.isfinite(loss)
@@ -216,8 +216,7 @@ class Tuner:
             warnings.warn(text, stacklevel=3)
         self._below = True
 
-    def _diverges(self, loss: float, broken: Callable[[], bool] | None) -> bool:
-        patience = PERSISTENCE if self._noisy else 1
+    def _diverges(self, loss: float, patience: int, broken: Callable[[], bool] | None) -> bool:
         scale = (self.loss_floor, self.divergence_factor, self._harmless)
         bad = self._window.alarm(loss, *scale, patience)
         if broken is not None and not math.isfinite(loss) and broken():

@@ -13,7 +13,7 @@ from scipy import stats
 
 from exptest.record import Record
 from exptest.recorded import replay
-from exptest.statistics import window_length
+from exptest.statistics import exponential_test, slope_test, window_length
 from exptest.tuner import MIN_WINDOW, Tuner
 from tests.reference import paper_decisions
 
@@ -174,6 +174,27 @@ def test_a_huge_window_costs_nothing() -> None:
     tuner = Tuner(1e-290, method="paper")
     assert tuner.observe(1e9) is None
     assert tuner.window > 10**290
+
+
+def test_defaults_are_those_of_the_documentation() -> None:
+    tuner, paper = Tuner(0.5), Tuner(0.5, method="paper")
+    assert (tuner.alpha, tuner.beta, tuner.method) == (0.05, 0.33, "calibrated")
+    assert (tuner.min_window, paper.min_window, tuner.min_lr) == (32, 1, 0.5e-12)
+    assert (tuner.divergence_factor, tuner.loss_floor, tuner.lr) == (10.0, 0.0, 0.5)
+    assert [tuner.observe(loss) for loss in (1.0, 10.0)] == [None, None]
+    assert tuner.observe(10.001) is not None
+
+
+def test_each_mode_uses_its_own_tests() -> None:
+    losses = decaying(400, rate=0.02, noise=0.1)
+    for method in ("paper", "calibrated"):
+        own, level = replay(losses, 0.02, method=method, alpha=0.2), 0.2
+        kinds = {"exponential": exponential_test, "slope": slope_test}
+        assert {d.kind for d in own.decisions} == set(kinds)
+        for d in own.decisions:
+            expected = kinds[d.kind](losses[d.start : d.step + 1], method=method)
+            assert d.test == expected
+            assert d.accepted == expected.reject(level)
 
 
 def test_at_the_smallest_rate_the_search_ends_and_training_goes_on() -> None:
