@@ -89,8 +89,10 @@ def test_a_path_ratio_that_leaves_the_window_as_it_is_does_not_skip_the_test(met
 @given(st.lists(st.floats(1e-3, 1e3), min_size=60, max_size=300), st.floats(0.1, 0.9))
 @pytest.mark.usefixtures("as_users_do")
 def test_the_rate_is_beta_to_the_number_of_rejections(losses: list[float], beta: float) -> None:
-    record = replay(losses, 0.7, beta=beta, min_window=8)
+    falling = (decaying(60, rate=beta) / decaying(1)).tolist()
+    record = replay([*falling, *losses], 0.7, beta=beta, min_window=8)
     rejections = sum(not d.accepted for d in record.decisions)
+    assert record.found is not None
     assert record.lr == pytest.approx(max(0.7 * beta**rejections, 0.7e-12), rel=1e-12)
     assert np.all(np.diff(record.lrs) <= 0)
 
