@@ -70,6 +70,7 @@ def test_restart_none_leaves_the_weights() -> None:
         run.exptest.step(float("inf"))
     assert run.exptest.tuner.lr < 0.02
     assert same(before, run.weights())
+    assert all(p.grad is not None for p in run.model.parameters()), "gradients stay as well"
 
 
 def test_restart_may_be_a_function() -> None:
