@@ -52,8 +52,8 @@ def test_each_window_of_a_search_is_planned_by_its_own_losses_and_tuning_by_the_
     tuner, windows = Tuner(0.02, beta=0.5), []
     for height in (3.0, 2.0, 0.5):
         losses = iter([height] * 1000)
-        if height == 2.0:  # the middle one decays: it is accepted
-            losses = iter(height * 0.99 ** max(t - 8, 0) for t in range(1000))
+        if height == 2.0:  # the middle one decays, and is accepted, but for one high loss
+            losses = iter(height * 0.99 ** max(t - 8, 0) + 0.4 * (t == 9) for t in range(1000))
         first = [1.0] if height == 3.0 else []
         decision = None
         while decision is None:
