@@ -67,13 +67,15 @@ def test_each_window_of_a_search_is_planned_by_its_own_losses_and_tuning_by_the_
     ]
 
 
-def test_what_an_accepted_window_held_is_no_divergence() -> None:
-    tuner = Tuner(1.0)
+@pytest.mark.parametrize("floor", [0.0, -5.0])
+def test_what_an_accepted_window_held_is_no_divergence(floor: float) -> None:
+    tuner = Tuner(1.0, loss_floor=floor)
     decay = [1.0, *(9.0 * 0.8**t for t in range(31))]
-    decision = [tuner.observe(loss, path_ratio=1.0) for loss in decay][-1]
+    decision = [tuner.observe(floor + height, path_ratio=1.0) for height in decay][-1]
     assert decision is not None
     assert decision.accepted
-    assert [tuner.observe(loss, path_ratio=1.0) for loss in (0.01, *[80.0] * 19)] == [None] * 20
+    later = (*[0.01] * 8, *[80.0] * 19)
+    assert [tuner.observe(floor + height, path_ratio=1.0) for height in later] == [None] * 27
 
 
 def test_weights_left_at_a_high_loss_are_given_the_time_to_come_down() -> None:
