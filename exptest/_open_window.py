@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import islice
 
 
 @dataclass
@@ -32,11 +33,6 @@ class OpenWindow:
         return len(self.losses) - self.skipped
 
     @property
-    def first(self) -> float | None:
-        """The first finite loss, if one has come."""
-        return next((loss for loss in self.losses if math.isfinite(loss)), None)
-
-    @property
     def measuring(self) -> bool:
         """Whether its path ratio is still being measured: over its first N − 1 steps."""
         return self.planned is None or self.filled < self.planned - 1
@@ -48,25 +44,37 @@ class OpenWindow:
         return max(self.target - self.filled, 1)
 
     @property
+    def attention_in(self) -> int:
+        """Losses until ρ is asked for or it is full, at least 1."""
+        if self.planned is None:
+            return 1
+        return max(self.planned - 1 - self.filled, 1) if self.measuring else self.left
+
+    @property
     def full(self) -> bool:
         return self.target is not None and self.filled >= self.target
 
-    def alarm(self, loss: float, floor: float, factor: float, harmless: float) -> int:
+    def alarm(
+        self, loss: float, floor: float, factor: float, harmless: float, patience: int
+    ) -> int:
         """Return how many losses in a row, up to this last one, are not finite or explode.
 
         A loss explodes above ``factor`` times the largest harmless height over the floor, the
-        window's own first one included.
+        mean of the window's first ``patience`` ones before it included.
         """
         if math.isfinite(loss):
-            height = loss - floor
-            exploded = height > factor * harmless and (
-                self.first is not None and height > factor * (self.first - floor)
-            )
+            limit, earlier = (loss - floor) / factor, max(self.filled - 1, 1)
+            exploded = limit > harmless and limit > self.height(min(earlier, patience), floor)
         else:
             self.skipped += 1
             exploded = True
         self.bad = self.bad + 1 if exploded else 0
         return self.bad
+
+    def height(self, count: int, floor: float) -> float:
+        """Return how high its first ``count`` losses lie over the floor on average; 0 without."""
+        first = [*islice(filter(math.isfinite, self.losses), count)]
+        return math.fsum(first) / len(first) - floor if first else 0.0
 
     def plan(self, length: int) -> None:
         """Say how many losses it will hold."""

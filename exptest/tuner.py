@@ -29,14 +29,14 @@ from exptest.statistics import exponential_test, slope_test, window_length
 
 MIN_WINDOW = 32
 DIVERGENCE_FACTOR = 10.0
-# Mini-batch losses scatter, of single examples over orders of magnitude: so many in a row.
+# Mini-batch losses scatter, of single examples over orders of magnitude: so many are asked.
 PERSISTENCE = 8
 MIN_LR_FACTOR = 1e-12
 # What a state holds.
 SETTINGS = (
     "max_lr", "alpha", "beta", "method", "min_lr", "min_window", "divergence_factor", "loss_floor",
 )  # fmt: skip
-MACHINE = ("lr", "phase", "initial_loss", "_harmless", "_skipped", "_noisy", "_below")
+MACHINE = ("lr", "phase", "initial_loss", "_harmless", "_skipped", "_below")
 
 
 class Tuner:
@@ -52,15 +52,16 @@ class Tuner:
         method: ``"calibrated"`` or ``"paper"`` (theory/07 lists every difference).
         min_lr: the rate never falls below it; default 1e-12 × max_lr.
         min_window: fewest losses in a window. Default 32 when calibrated (theory/04), else 1.
-        divergence_factor: a loss above this many times the largest harmless one (L₀, the
-            window's first, any of an accepted window) rejects at once; with a path ratio, when
-            eight in a row are (calibrated only).
+        divergence_factor: a loss above this many times the largest harmless one (the first, the
+            window's first, any of an accepted window) rejects at once; with a path ratio, eight
+            in a row are asked for, and the window's first eight on average (calibrated only).
         loss_floor: the smallest value the loss can take, loss units; L₀ and explosions are
             measured from it. A log-likelihood or a policy's loss needs it: see theory/04.
 
     Attributes:
         lr, phase: η, and ``"search"`` or ``"tune"``.
-        initial_loss: L₀, the first finite loss above the floor, less the floor, or None.
+        initial_loss: L₀, height over the floor of the first loss or, on mini-batches, of a search
+            window's first eight on average if that is more (calibrated); None before it is known.
 
     Raises:
         ValueError, TypeError: an argument is out of range; the message says what to try.
@@ -101,14 +102,13 @@ class Tuner:
         self.divergence_factor = _checks.positive("divergence_factor", divergence_factor, 10.0)
         self.loss_floor = _checks.finite("loss_floor", loss_floor, 0.0)
 
-        self.lr = self.max_lr
-        self.phase = "search"
+        self.lr, self.phase = self.max_lr, "search"
         self._losses, self._factors = Series(), Series()
         self._decisions: tuple[Decision, ...] = ()
         self.initial_loss: float | None = None
         self._harmless = 0.0
         self._skipped = 0
-        self._noisy = self._below = False
+        self._below = False
         self._window = OpenWindow()
 
     # -- what it shows ---------------------------------------------------------------------
@@ -131,18 +131,12 @@ class Tuner:
     @property
     def attention_in(self) -> int:
         """Losses until the tuner next consults the path ratio or decides, at least 1."""
-        if self._base is None:
-            return 1
-        return max(self._base - 1 - self.filled, 1) if self.measuring else self._window.left
+        return self._window.attention_in
 
     @property
     def next_decision_in(self) -> int | None:
         """Losses until the window is full, at least (ρ may lengthen it); None without L₀."""
-        return None if self._base is None else self._window.left
-
-    @property
-    def _base(self) -> int | None:
-        return self._window.planned
+        return None if self.window is None else self._window.left
 
     @property
     def record(self) -> Record:
@@ -188,20 +182,23 @@ class Tuner:
         self._check_floor(loss)
         self._losses.append(loss)
         self._factors.append(factor)
-        self._noisy = path_ratio is not None
-        if self.initial_loss is None:
-            self._set_initial_loss(loss)
+        if self.initial_loss is None and self.loss_floor < loss < math.inf:
+            self._harmless = loss - self.loss_floor
+            self._begin_window()
         window = self._window
         if window.planned is not None or not math.isfinite(loss):
             window.losses.append(loss)
-        if self.method == "calibrated" and self._diverges(loss, broken):
+        patience = 1 if path_ratio is None else PERSISTENCE
+        if self.method == "calibrated" and self._diverges(loss, patience, broken):
             return self._decide("divergence", None, accepted=False)
         if window.planned is None or (self.method == "calibrated" and not math.isfinite(loss)):
             self._skipped += not math.isfinite(loss)
             return None
         if path_ratio is not None and window.filled == window.planned - 1:
-            ratio = _checks.path_ratio(path_ratio() if callable(path_ratio) else path_ratio)
-            window.lengthen(ratio)
+            self._plan()
+            if not window.measuring:
+                ratio = path_ratio() if callable(path_ratio) else path_ratio
+                window.lengthen(_checks.path_ratio(ratio))
         return self._test() if window.full else None
 
     def _check_floor(self, loss: float) -> None:
@@ -210,8 +207,8 @@ class Tuner:
             return
         text = (
             f"step {len(self._losses)}: the loss is {loss:.6g}, below loss_floor = "
-            f"{self.loss_floor:g}, so L₀ = first loss − floor is no height of the descent and "
-            "the windows have no length; pass loss_floor=..., the smallest value it can take."
+            f"{self.loss_floor:g}, so L₀, the height over the floor, is none and windows have no "
+            "length; pass loss_floor=..., the smallest value it can take."
         )
         if not self._decisions:
             raise ValueError(text)
@@ -219,16 +216,12 @@ class Tuner:
             warnings.warn(text, stacklevel=3)
         self._below = True
 
-    def _set_initial_loss(self, loss: float) -> None:
-        if math.isfinite(loss) and loss > self.loss_floor:
-            self.initial_loss = self._harmless = loss - self.loss_floor
-            self._begin_window()
-
-    def _diverges(self, loss: float, broken: Callable[[], bool] | None) -> bool:
-        bad = self._window.alarm(loss, self.loss_floor, self.divergence_factor, self._harmless)
+    def _diverges(self, loss: float, patience: int, broken: Callable[[], bool] | None) -> bool:
+        scale = (self.loss_floor, self.divergence_factor, self._harmless)
+        bad = self._window.alarm(loss, *scale, patience)
         if broken is not None and not math.isfinite(loss) and broken():
             return True
-        return bad >= (PERSISTENCE if self._noisy else 1)
+        return bad >= patience
 
     def _test(self) -> Decision:
         losses = np.array(self._window.held())
@@ -266,8 +259,15 @@ class Tuner:
 
     def _begin_window(self) -> None:
         self._window = OpenWindow()
-        if self.initial_loss is not None:
-            self._window.plan(max(window_length(self.initial_loss, self.lr), self.min_window))
+        if self._harmless:
+            self._plan()
+
+    def _plan(self) -> None:
+        """Say how many losses it will hold. One loss may be tiny by chance, eight are not."""
+        if self.phase == "search":  # nothing is accepted yet: the first loss alone is harmless
+            several = self._window.height(PERSISTENCE, self.loss_floor)
+            self.initial_loss = max(self._harmless, several * (self.method == "calibrated"))
+        self._window.plan(max(window_length(self.initial_loss, self.lr), self.min_window))
 
     # -- how it is kept --------------------------------------------------------------------
 

@@ -6,12 +6,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from exptest import lab
 from exptest.cli import main
+from exptest.experiments import digits, reproduce
 from exptest.lab import find_notebook
+from exptest.recorded import replay
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -42,6 +47,88 @@ def test_replay_says_what_it_read(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert "200 losses from column 'train_loss' of" in printed
     assert "1 row without a loss left out. Each loss stands for 50 steps" in printed
     assert "keep η = 0.001" in printed
+
+
+def test_replay_hands_on_every_option(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    curve, losses = tmp_path / "curve.csv", 0.5 + 0.97 ** np.arange(400)
+    np.savetxt(curve, np.c_[losses, 2 * losses], header="a,b", comments="", delimiter=",")
+    settings = {"max_lr": 0.02, "alpha": 0.2, "beta": 0.6, "path_ratio": 1.5, "every": 2}
+    options = [word for k, v in settings.items() for word in (f"--{k.replace('_', '-')}", f"{v}")]
+    for method in ("calibrated", "paper"):
+        command = ["replay", str(curve), *options, "--method", method, "--column", "b"]
+        assert main([*command, "--out", str(tmp_path)]) == 0
+        expected = replay(curve, column="b", method=method, **settings).summary()
+        assert expected in capsys.readouterr().out
+    assert len(expected.splitlines()) > 2
+
+
+def test_demo_hands_on_every_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = []
+
+    def run(config: digits.Config, *, progress: bool) -> None:
+        configs.append((config, progress))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(digits, "run", run)
+    command = ["demo", "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert main([*command, "--epochs", "4", "--seed", "3", "--method", "paper"]) == 2
+    chosen = digits.Config(epochs=4, seed=3, method="paper")
+    assert configs == [(digits.Config(), True), (chosen, True)]
+
+
+@pytest.mark.parametrize("experiment", ["mnist", "california"])
+def test_reproduce_hands_on_every_option_and_keeps_the_rows(
+    experiment: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    calls = []
+
+    def experiment_of_the_paper(**given: Any) -> list[reproduce.Row]:
+        calls.append(given)
+        return [reproduce.Row("some setting", "test MSE", (), (0.25, 0.01))]
+
+    monkeypatch.setattr(reproduce, f"reproduce_{experiment}", experiment_of_the_paper)
+    monkeypatch.setattr(reproduce.Row, "to_dict", lambda row: {"setting": row.label})
+    monkeypatch.setattr(reproduce, "to_frame", lambda rows: pd.DataFrame([rows[0].to_dict()]))
+    command = ["reproduce", experiment, "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert (
+        main([*command, "--trials", "2", "--data", "d", "--peers", "--method", "calibrated"]) == 0
+    )
+    names = ("trials", "path", "peers", "mode")
+    assert [tuple(call[name] for name in names) for call in calls] == [
+        (5, None, False, "paper"),
+        (2, "d", True, "calibrated"),
+    ]
+    assert json.loads((tmp_path / f"{experiment}.json").read_text()) == [
+        {"setting": "some setting"}
+    ]
+    assert "some setting" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a process is started instead")
+def test_the_lab_opens_one_notebook_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = []
+
+    def become(program: str, command: list[str]) -> None:
+        commands.append((program, command))
+        raise OSError("gone")
+
+    monkeypatch.setattr(lab.os, "execv", become)
+    monkeypatch.setattr(lab, "find_spec", lambda name: object())
+    assert main(["lab", "07", "--port", "1234", "--no-browser"]) == 2
+    assert main(["lab"]) == 2
+    (program, first), (_, second) = commands
+    assert program == first[0] == sys.executable
+    assert first[1:3] == ["-m", "jupyterlab"]
+    assert "--ServerApp.ip=127.0.0.1" in first
+    assert "--LabApp.default_url=/lab/tree/notebooks/07-the-tuner-step-by-step.ipynb" in first
+    assert ("--ServerApp.port=1234" in first, "--no-browser" in first) == (True, True)
+    assert "--LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb" in second
+    assert not [word for word in second if "port" in word or "no-browser" in word]
 
 
 @pytest.mark.parametrize(

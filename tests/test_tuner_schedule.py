@@ -16,7 +16,7 @@ from exptest.statistics import PathRatio, window_length
 from exptest.tuner import Tuner
 
 pytestmark = pytest.mark.usefixtures("as_users_do")
-C = 2 * math.sqrt(2) / math.e  # c of a first loss of 1
+D = 2 * math.sqrt(2) / math.e  # of a first loss of 1
 
 
 def rejections(
@@ -34,14 +34,14 @@ def rejections(
 def test_windows_lengthen_as_one_over_the_rate(
     initial_loss: float, max_lr: float, beta: float
 ) -> None:
-    tuner, c = Tuner(max_lr, beta=beta, min_window=1), C * initial_loss
+    tuner, span = Tuner(max_lr, beta=beta, min_window=1), D * initial_loss
     first = window_length(initial_loss, max_lr)
     for loss in (initial_loss, *[math.nan] * 6):  # each nan rejects at once
         tuner.observe(loss)
         r = len(tuner.record.decisions)
-        if c / max_lr > 0.5:  # else the first windows hold one loss, the fewest
+        if span / max_lr > 0.5:  # else the first windows hold one loss, the fewest
             assert tuner.window is not None
-            assert abs(tuner.window - c / tuner.lr) <= 0.5 + 1e-9 * tuner.window
+            assert abs(tuner.window - span / tuner.lr) <= 0.5 + 1e-9 * tuner.window
             assert abs(tuner.window * beta**r - first) <= 0.5 * (1 + beta**r) + 1e-9 * first
     assert tuner.lr == pytest.approx(max_lr * beta**r)
 
@@ -54,7 +54,7 @@ def test_the_whole_search_costs_little_more_than_its_last_window(
     tuner = Tuner(max_lr, beta=beta, min_window=min_window)
     shorter = 0
     for r, decision in enumerate(rejections(tuner, 2000, scale=initial_loss)):
-        wished = C * initial_loss / decision.lr_before
+        wished = D * initial_loss / decision.lr_before
         shorter += wished < min_window
         steps = decision.step + 1
         least = (1 - beta ** (r + 1 - shorter)) / (1 - beta) * wished
@@ -71,28 +71,28 @@ def test_rejecting_every_window_makes_a_robbins_monro_schedule(beta: float) -> N
     assert len(ends) >= 9
     for r, end in enumerate(ends):
         steps = end.step + 1
-        exact = C * (1 - beta ** (r + 1)) / (1 - beta)
+        exact = D * (1 - beta ** (r + 1)) / (1 - beta)
         assert end.lr_before * steps == pytest.approx(exact, abs=(r + 1) / 2 * end.lr_before)
         used = record.lrs[:steps]
-        assert used.sum() == pytest.approx(C * (r + 1), abs=0.5 / (1 - beta))
-        assert (used**2).sum() <= (C * 0.5 + 0.5**3) / (1 - beta)
+        assert used.sum() == pytest.approx(D * (r + 1), abs=0.5 / (1 - beta))
+        assert (used**2).sum() <= (D * 0.5 + 0.5**3) / (1 - beta)
 
 
 @pytest.mark.claim("C7.12")
 @pytest.mark.parametrize("beta", [0.33, 0.5, 0.8])
-@pytest.mark.parametrize("γ", [0.25, 0.5])
-def test_noise_makes_the_schedule_fall_more_slowly(beta: float, γ: float) -> None:
+@pytest.mark.parametrize("ω", [0.25, 0.5])
+def test_noise_makes_the_schedule_fall_more_slowly(beta: float, ω: float) -> None:
     tuner = Tuner(0.1, beta=beta, min_window=1)
-    ends = rejections(tuner, 100_000, lambda: (C / tuner.lr) ** γ)
+    ends = rejections(tuner, 100_000, lambda: (D / tuner.lr) ** ω)
     assert len(ends) >= 5
     for r, end in enumerate(ends):
-        steps = np.array([(C / d.lr_before) ** (1 + γ) for d in ends[: r + 1]])
+        steps = np.array([(D / d.lr_before) ** (1 + ω) for d in ends[: r + 1]])
         rates = np.array([d.lr_before for d in ends[: r + 1]])
         # each window is rounded twice, its planned length by ½ at most
-        off = 0.5 * (rates / C) ** -γ + 0.5
+        off = 0.5 * (rates / D) ** -ω + 0.5
         assert abs(end.step + 1 - steps.sum()) <= off.sum()
-    last, q = ends[-1], beta ** (1 + γ)
-    law = C * ((1 - q ** len(ends)) / ((1 - q) * (last.step + 1))) ** (1 / (1 + γ))
+    last, q = ends[-1], beta ** (1 + ω)
+    law = D * ((1 - q ** len(ends)) / ((1 - q) * (last.step + 1))) ** (1 / (1 + ω))
     assert last.lr_before == pytest.approx(law, rel=0.02)
 
 

@@ -13,6 +13,7 @@ import torch
 from exptest.optim import ExpTest
 from exptest.record import Record
 from exptest.recorded import replay
+from exptest.statistics import window_length
 from exptest.tuner import MIN_WINDOW, PERSISTENCE, Tuner
 
 pytestmark = pytest.mark.usefixtures("as_users_do")
@@ -94,8 +95,9 @@ def test_weights_that_nothing_restores_are_an_error() -> None:
 def test_the_origin_of_the_loss_does_not_matter_once_its_floor_is_known(shift: float) -> None:
     losses = falling(700, floor=0.0)
     lowest = min(losses)
-    plain = replay(losses, 0.05, loss_floor=lowest)
-    moved = replay([x + shift for x in losses], 0.05, loss_floor=lowest + shift)
+    losses[0] = lowest + 0.25
+    plain = replay(losses, 0.05, loss_floor=lowest, path_ratio=1.0)
+    moved = replay([x + shift for x in losses], 0.05, loss_floor=lowest + shift, path_ratio=1.0)
     assert verdicts(moved) == verdicts(plain)
     assert [d.pvalue for d in moved.decisions] == pytest.approx(
         [d.pvalue for d in plain.decisions], rel=1e-6, abs=1e-12
@@ -123,6 +125,30 @@ def test_a_loss_that_falls_below_its_floor_late_is_said_once_and_goes_on() -> No
     with pytest.warns(UserWarning, match="the loss is -3, below loss_floor = 0"):
         tuner.observe(-3.0, path_ratio=1.0)
     assert tuner.observe(-3.0, path_ratio=1.0) is None  # a second warning would be an error
+
+
+def test_rounding_below_the_floor_is_borne_up_to_a_millionth_of_the_start() -> None:
+    tuner = Tuner(0.1)
+    assert [tuner.observe(loss) for loss in (2.0, -1.9e-6)] == [None, None]
+    with pytest.raises(ValueError, match="below loss_floor"):
+        tuner.observe(-2.1e-6)
+
+
+@pytest.mark.parametrize("ratio", [math.inf, math.nan])
+def test_a_path_ratio_that_overflowed_changes_nothing(ratio: float) -> None:
+    tuner = Tuner(0.01)
+    made = [tuner.observe(loss, path_ratio=ratio) for loss in falling(400)]
+    decision = next(d for d in made if d)
+    assert decision.window == window_length(tuner.initial_loss, 0.01)
+    assert decision.path_ratio == 1.0
+
+
+def test_the_path_ratio_is_asked_for_once_a_window_before_its_last_loss() -> None:
+    tuner, asked = Tuner(0.01), []
+    for step, loss in enumerate(falling(300)):
+        tuner.observe(loss, path_ratio=lambda step=step: asked.append(step) or 1.0)
+    windows = [d.window for d in tuner.record.decisions]
+    assert asked[: len(windows)] == [end - 2 for end in np.cumsum(windows)]
 
 
 def test_a_refused_first_loss_leaves_the_weights_where_they_began() -> None:

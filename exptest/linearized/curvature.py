@@ -84,7 +84,7 @@ class Curvature:
     def _ntk(
         self, weights: Sequence[Tensor], along: Sequence[Tensor], outputs: Tensor, y: Tensor
     ) -> list[Tensor]:
-        """κJᵀJv/n (or /1), which has the eigenvalues of κΘ/n."""
+        """κ_f JᵀJv/n (or /1), which has the eigenvalues of κ_f Θ/n."""
         change = push_forward(outputs, weights, along).detach()
         examples = length(self.inputs) if self.averages else 1
         return gradient(outputs, weights, change * (self.output_curvature / examples))

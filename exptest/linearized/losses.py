@@ -56,7 +56,7 @@ def loss_curvature(loss_fn: LossFn, outputs: Tensor, y: Tensor, v: Tensor) -> Te
 
 
 def largest_output_curvature(loss_fn: LossFn, outputs: Tensor, y: Tensor, averages: bool) -> float:
-    """Return κ, the largest eigenvalue of ∂²ℓ_i/∂f² over the examples at these outputs."""
+    """Return κ_f, the largest eigenvalue of ∂²ℓ_i/∂f² over the examples at these outputs."""
     flat = outputs.reshape(len(outputs), -1)
     columns = []
     for c in range(flat.shape[1]):

@@ -21,7 +21,7 @@ class Moments:
         Z: inputs in that basis, shape (n, r).
         eigenvalues: of H, shape (r,).
         residuals: ε, shape (n, C).
-        mean, second: m₀ (r, C) and Σ_c M₀ (r, r).
+        mean, second: ξ₀ (r, C) and M₀ (r, r), summed over outputs.
         optimum: L(w*) in units of ½MSE.
         unit: κ of the loss: learning rates and losses are multiples of ½MSE's.
     """
@@ -56,7 +56,7 @@ class Moments:
         )
 
     def noise_share(self, batch_size: int, *, replacement: bool) -> float:
-        """c: the share of one example's gradient covariance that a batch keeps."""
+        """χ: the share of one example's gradient covariance that a batch keeps."""
         n, B = len(self.Z), _checks.at_least("batch_size", batch_size, 1, 32)
         if replacement:
             return 1.0 / B
@@ -77,20 +77,20 @@ class Moments:
         """(1/n) Σ powerᵢ xᵢxᵢᵀ."""
         return (self.Z.T * power) @ self.Z / len(self.Z)
 
-    def quadratic(self, M: Float[np.ndarray, "r r"], c: float) -> Float[np.ndarray, "r r"]:
+    def quadratic(self, M: Float[np.ndarray, "r r"], χ: float) -> Float[np.ndarray, "r r"]:
         """Q(M)."""
         λ = self.eigenvalues
         power = np.einsum("ij,ij->i", self.Z @ M, self.Z)
-        return (1 - c) * (λ[:, None] * M * λ) + c * self.spread(power)
+        return (1 - χ) * (λ[:, None] * M * λ) + χ * self.spread(power)
 
-    def transport(self, M: Float[np.ndarray, "r r"], rate: float, c: float) -> np.ndarray:
+    def transport(self, M: Float[np.ndarray, "r r"], rate: float, χ: float) -> np.ndarray:
         """T_η(M)."""
-        return M - rate * self.pair_sums() * M + rate**2 * self.quadratic(M, c)
+        return M - rate * self.pair_sums() * M + rate**2 * self.quadratic(M, χ)
 
     @property
     def residual_power(self) -> Float[np.ndarray, " n"]:
         return (self.residuals**2).sum(1)
 
-    def residual_sum(self, m: Float[np.ndarray, "r C"]) -> Float[np.ndarray, " n"]:
-        """Σ_c ε_ic xᵢᵀm_c."""
-        return (self.residuals * (self.Z @ m)).sum(1)
+    def residual_sum(self, ξ: Float[np.ndarray, "r C"]) -> Float[np.ndarray, " n"]:
+        """Σ over outputs of ε xᵢᵀξ̄."""
+        return (self.residuals * (self.Z @ ξ)).sum(1)

@@ -1,9 +1,9 @@
 """The layers whose gradient in their own weights is a sum of outer products, each kind once.
 
-For a layer z = W a + b, W applied at positions p and in groups g (one for a dense layer), the
-gradient of output c on example i is G_icg = Σ_p δ_icgp a_igpᵀ with δ = ∂f_c/∂z. Convolutions have
-patches for a; normalization scales every feature by itself: as many groups as features, of
-a = (x̂, 1).
+For a layer z = W x̃ (a 1 in x̃ for the bias), W applied at positions p and in groups g (one for a
+dense layer), the gradient of output c on example i is G_icg = Σ_p ω_icgp x̃_igpᵀ with ω = ∂f_c/∂z.
+Convolutions have patches for x̃; normalization scales every feature by itself: as many groups as
+features, of x̃ = (x̂, 1).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def known(layer: nn.Module) -> bool:
 def outer(
     layer: Any, h: Tensor, delta: Float[Tensor, "n c *shape"]
 ) -> tuple[Float[Tensor, "n c g o p"], Patch]:
-    """Return δ and a: the gradient in the layer's weights is Σ_p δ aᵀ, group by group.
+    """Return ω and x̃: the gradient in the layer's weights is Σ_p ω x̃ᵀ, group by group.
 
     Args:
         layer: one that is `known`.
@@ -142,7 +142,7 @@ NORMALIZED: dict[type, Callable[[Any, Tensor], Tensor]] = {
 def _by_feature(
     layer: Any, h: Tensor, delta: Tensor
 ) -> tuple[Float[Tensor, "n c f 1 p"], Float[Tensor, "n f k p"]]:
-    """Return δ and (x̂, 1) of every feature; PReLU multiplies its weight by min(x, 0)."""
+    """Return ω and (x̂, 1) of every feature; PReLU multiplies its weight by min(x, 0)."""
     moved = h.clamp(max=0.0) if type(layer) is nn.PReLU else NORMALIZED[type(layer)](layer, h)
     features = layer.weight.numel()
     if type(layer) in (nn.LayerNorm, nn.RMSNorm):  # features last

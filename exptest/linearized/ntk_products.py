@@ -1,8 +1,8 @@
 """The kernel of one layer from the two factors of its gradients, block by block.
 
-A factor holds δ ⊗ a at every position p at which the weights are applied. Summed over positions,
+A factor holds ω ⊗ x̃ at every position p at which the weights are applied. Summed over positions,
 
-    Θ_layer[i, c, j, d] = Σ_pq (δ_icp · δ_jdq)(a_ip · a_jq),
+    Θ_layer[i, c, j, d] = Σ_pq (ω_icp · ω_jdq)(x̃_ip · x̃_jq),
 
 a product of two small Gram matrices where the Jacobian has as many columns as there are weights.
 """
@@ -46,7 +46,7 @@ class Factor:
         return self.delta.nbytes + (0 if self.patch is None else self.patch.nbytes)
 
     def combined(self, weights: Float[Tensor, "n c"]) -> Float[Tensor, "o k"]:
-        """Return the gradient of a combination of outputs, Σ_icp weights_ic δ_icp a_ipᵀ."""
+        """Return the gradient of a combination of outputs, Σ_icp weights_ic ω_icp x̃_ipᵀ."""
         assert self.patch is not None
         mixed = torch.einsum("nc,ncop->onp", weights, self.delta)
         return mixed.flatten(1) @ self.patch.mT.flatten(0, 1)
@@ -99,7 +99,7 @@ def _add_product(block: Tensor, f: Factor, g: Factor) -> None:
 def _near(
     left: Shaped[Tensor, "k p"], right: Shaped[Tensor, "*m k q"], dtype: torch.dtype
 ) -> Float[Tensor, "*m p q"]:
-    """Return a_p · a_q; of one-hot vectors it is 1 where they are the same."""
+    """Return x̃_p · x̃_q; of one-hot vectors it is 1 where they are the same."""
     if left.is_floating_point():
         return left.mT @ right
     return (left.mT == right).to(dtype)
@@ -110,7 +110,7 @@ def _at_positions(
 ) -> Tensor:
     """One example's row of a layer's kernel, its positions kept apart."""
     assert g.patch is not None
-    near = _near(patch, g.patch, delta.dtype)  # (m, p, q): a_p · a_q
+    near = _near(patch, g.patch, delta.dtype)  # (m, p, q): x̃_p · x̃_q
     if trace_outputs:
         gram = delta.flatten(0, 1).mT @ g.delta.flatten(1, 2)
         return (near * gram).sum((1, 2))

@@ -3,7 +3,7 @@
 Whatever the graph between them (skip connections, branches, attention from projections): if every
 trainable weight belongs to a known layer and every such layer, a leaf, is called once, the kernel
 is a sum over leaves. Hooks record what a leaf takes and gives, and one backward pass a column of
-outputs gives δ, because examples do not mix. Nothing of that is taken on trust: in every sweep a
+outputs gives ω, because examples do not mix. Nothing of that is taken on trust: in every sweep a
 random combination of all gradients, as the factors have it, is compared with plain autograd's.
 """
 
@@ -112,7 +112,7 @@ def factors(plan: Plan, xs: tuple[Tensor, ...], trace_outputs: bool) -> list[Fac
 
 
 def _shapes(plan: Plan, xs: tuple[Tensor, ...]) -> list[tuple[Call, Tensor, Tensor]]:
-    """Return every leaf's call on one example, with its a and zeros for δ."""
+    """Return every leaf's call on one example, with its x̃ and zeros for ω."""
     out, calls = recorded(plan, tuple(x[:1] for x in xs))
     shapes = []
     for call in calls:
@@ -159,7 +159,7 @@ def _random(out: Tensor) -> Tensor:
 
 
 def _parted(call: Call, delta: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Return δ (n, C, g, o, p) and a (n, g, k, p); rows of one example count as positions."""
+    """Return ω (n, C, g, o, p) and x̃ (n, g, k, p); rows of one example count as positions."""
     delta, patch = outer(call.layer, call.input, delta)
     if len(patch) == n:
         return delta, patch

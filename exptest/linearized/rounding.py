@@ -72,8 +72,8 @@ def precision_of(name: str, values: Any, computed_in: Any = None) -> str:
 def cut(values: Float[np.ndarray, " N"], precision: str, size: int) -> Cut:
     """Return where singular values, or a kernel's eigenvalues, are rounding.
 
-    At most 8 ε of the largest, ε of the precision in which the matrix was computed; no less than
-    √N ε of float64, in which it is decomposed; and 4 times the most negative eigenvalue.
+    At most 8 eps of the largest, eps of the precision in which the matrix was computed; no less
+    than √N eps of float64, in which it is decomposed; and 4 times the most negative eigenvalue.
 
     Args:
         values: σ or λ, in any order.
@@ -81,12 +81,12 @@ def cut(values: Float[np.ndarray, " N"], precision: str, size: int) -> Cut:
         size: N, rows or columns of the matrix, the larger.
 
     >>> print(cut(np.array([1.0, 1e-3, 1e-7]), "float32", 3))
-    1 of 3 modes cut as rounding, at most 9.5e-07 of the largest (8 ε of float32)
+    1 of 3 modes cut as rounding, at most 9.5e-07 of the largest (8 eps of float32)
     """
     largest, root = float(abs(values).max(initial=0.0)), float(np.sqrt(size))
     reasons = {
-        f"{UNITS:g} ε of {precision}": UNITS * PRECISIONS[precision],
-        f"√{size} ε of float64": root * PRECISIONS["float64"],
+        f"{UNITS:g} eps of {precision}": UNITS * PRECISIONS[precision],
+        f"√{size} eps of float64": root * PRECISIONS["float64"],
     }
     if largest > 0.0:
         negative = -float(values.min()) / largest

@@ -33,11 +33,11 @@ def expected_sgd_loss(
 ) -> Float[np.ndarray, " t"]:
     """Return E[L_t], t = 0, …, steps, of SGD on a linear model: no approximation.
 
-    With e = w − w*, residuals ε = y − Xw*, m = E e, M = E eeᵀ, H = XᵀX/n and
-    c = 1/B (with replacement) or (n − B)/(B(n − 1)) (without),
+    With ξ = w − w*, residuals ε = y − Xw*, ξ̄ = E ξ, M = E ξξᵀ, H = XᵀX/n and
+    χ = 1/B (with replacement) or (n − B)/(B(n − 1)) (without),
 
-        m ← (I − ηH) m
-        M ← M − η(HM + MH) + η²[(1 − c) HMH + (c/n) Σ xᵢxᵢᵀ (xᵢᵀMxᵢ − 2εᵢ xᵢᵀm + εᵢ²)]
+        ξ̄ ← (I − ηH) ξ̄
+        M ← M − η(HM + MH) + η²[(1 − χ) HMH + (χ/n) Σ xᵢxᵢᵀ (xᵢᵀMxᵢ − 2εᵢ xᵢᵀξ̄ + εᵢ²)]
         E[L_t] = L(w*) + ½ tr(HM).
 
     Args:
@@ -61,18 +61,18 @@ def expected_sgd_loss(
     Claims C3.4 and C3.5.
     """
     problem = Moments.of(inputs, targets, weights, loss=loss)
-    c = problem.noise_share(batch_size, replacement=replacement)
+    χ = problem.noise_share(batch_size, replacement=replacement)
     rate = problem.unit * _checks.positive("lr", lr, 0.1)
-    m, M = problem.mean, problem.second
+    ξ, M = problem.mean, problem.second
     curve = np.empty(_checks.at_least("steps", steps, 0, 100) + 1)
     for t in range(len(curve)):
         curve[t] = problem.loss(M)
         if curve[t] > OVERFLOW:
             curve[t + 1 :] = np.inf
             break
-        noise = problem.residual_power - 2 * problem.residual_sum(m)
-        M = problem.transport(M, rate, c) + rate**2 * c * problem.spread(noise)
-        m = m - rate * problem.eigenvalues[:, None] * m
+        noise = problem.residual_power - 2 * problem.residual_sum(ξ)
+        M = problem.transport(M, rate, χ) + rate**2 * χ * problem.spread(noise)
+        ξ = ξ - rate * problem.eigenvalues[:, None] * ξ
     return curve
 
 
@@ -87,8 +87,8 @@ def noise_floor(
 ) -> float:
     """Return lim E[L_t]: where SGD at a constant rate comes to rest, loss units.
 
-    The fixed point of the recursion of `expected_sgd_loss` (m = 0). For small η the excess over
-    L(w*) is (η c/4) tr(E[ε²xxᵀ]) + O(η²): a smaller rate lowers it in proportion.
+    The fixed point of the recursion of `expected_sgd_loss` (ξ̄ = 0). For small η the excess over
+    L(w*) is (ηχ/4) tr(E[ε²xxᵀ]) + O(η²): a smaller rate lowers it in proportion.
 
     Args:
         inputs, targets, lr, batch_size, loss, replacement: as in `expected_sgd_loss`.
@@ -111,16 +111,16 @@ def noise_floor(
             f"at lr = {lr:g} the expected loss diverges; try less than {critical:.4g}."
         )
     problem = Moments.of(inputs, targets, None, loss=loss)
-    c, rate = problem.noise_share(batch_size, replacement=replacement), problem.unit * lr
+    χ, rate = problem.noise_share(batch_size, replacement=replacement), problem.unit * lr
     r = len(problem.eigenvalues)
     scale = problem.pair_sums()
 
     def gap(flat: Float[np.ndarray, " rr"]) -> Float[np.ndarray, " rr"]:
         M = flat.reshape(r, r) / scale
-        return (scale * M - rate * problem.quadratic(M, c)).ravel()
+        return (scale * M - rate * problem.quadratic(M, χ)).ravel()
 
     operator = LinearOperator((r * r, r * r), matvec=gap, dtype=np.float64)
-    source = rate * c * problem.spread(problem.residual_power)
+    source = rate * χ * problem.spread(problem.residual_power)
     solution, failed = gmres(operator, source.ravel(), rtol=1e-12, atol=0.0, restart=200)
     if failed:
         raise ValueError(
@@ -140,7 +140,7 @@ def mean_square_critical_rate(
     """Return the largest η at which the second moment of SGD's error contracts.
 
     The moment operator T_η = I − ηA + η²Q, A(M) = HM + MH,
-    Q(M) = (1 − c) HMH + (c/n) Σ xᵢxᵢᵀ (xᵢᵀMxᵢ), is symmetric and maps positive matrices to
+    Q(M) = (1 − χ) HMH + (χ/n) Σ xᵢxᵢᵀ (xᵢᵀMxᵢ), is symmetric and maps positive matrices to
     positive ones, so its spectral radius is its largest eigenvalue, and that is 1 exactly at
     η = 1/λ_max(A^{−½} Q A^{−½}). For B → ∞ this is 2/λ_max(H); for small B it is smaller.
 
@@ -164,11 +164,11 @@ def mean_square_critical_rate(
     """
     Y = np.zeros(len(as_matrix("inputs", inputs))) if targets is None else targets
     problem = Moments.of(inputs, Y, None, loss=loss)
-    c = problem.noise_share(batch_size, replacement=replacement)
+    χ = problem.noise_share(batch_size, replacement=replacement)
     r, root = len(problem.eigenvalues), np.sqrt(problem.pair_sums())
 
     def product(flat: Float[np.ndarray, " rr"]) -> Float[np.ndarray, " rr"]:
-        return (problem.quadratic(flat.reshape(r, r) / root, c) / root).ravel()
+        return (problem.quadratic(flat.reshape(r, r) / root, χ) / root).ravel()
 
     if r * r <= 2:
         largest = float(product(np.ones(1))[0])
@@ -182,8 +182,9 @@ def mean_square_critical_rate(
 def critical_batch_size(inputs: Any, *, share: float = 0.5) -> int:
     """Return the smallest B whose mean-square critical rate is ``share`` of 2/λ_max(H).
 
-    Below it a smaller batch costs rate in proportion; above it a larger one gains little. Batches
-    are drawn with replacement; the loss's convention does not matter.
+    Far below it a smaller batch costs rate nearly in proportion; above it all larger
+    ones together gain less than a factor of 1/share. Batches are drawn with replacement; the
+    loss's convention does not matter.
 
     Args:
         inputs: X, shape (n, d).

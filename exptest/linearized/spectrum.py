@@ -41,7 +41,7 @@ class Spectrum:
         products: matrix-vector products spent, each one sweep over the data.
         curvature: which matrix.
         norm: ‖A‖, estimated (Frobenius); eigenvalues within its rounding are 0.
-        output_curvature: κ, the largest eigenvalue of the loss in the outputs of one example: the
+        output_curvature: κ_f, the largest eigenvalue of the loss in the outputs of one example: the
             factor that the loss's convention brings (½MSE 1; MSE over C outputs 2/C; cross-entropy
             at most ½).
     """
@@ -147,7 +147,8 @@ def curvature_spectrum(
 
     - ``hessian``: ∇²L;
     - ``ggn``: Jᵀ (∂²L/∂f²) J, the Hessian of the linearized network, positive for convex ℓ;
-    - ``ntk``: κJᵀJ/n, the eigenvalues of κΘ/n, κ the largest curvature of ℓ in its outputs here.
+    - ``ntk``: κ_f JᵀJ/n, the eigenvalues of κ_f Θ/n, κ_f the largest curvature of ℓ in
+      its outputs here.
 
     λ(ntk) ≥ λ(ggn), equal for squared error. Implicitly restarted Lanczos (ARPACK).
 
@@ -262,8 +263,8 @@ def _curvature(
     refuse_coarse("the model's outputs", outputs)
     averages = averages_examples(loss_fn, outputs, targets)
     refuse_weighted_batches(loss_fn, outputs, targets, rows, averages)
-    κ = largest_output_curvature(loss_fn, outputs, targets, averages)
-    matrix = Curvature(model, loss_fn, x, targets, kind, rows, averages, κ)
+    κ_f = largest_output_curvature(loss_fn, outputs, targets, averages)
+    matrix = Curvature(model, loss_fn, x, targets, kind, rows, averages, κ_f)
     if kind == "hessian":
         refuse_asymmetric(matrix)
     return matrix

@@ -13,7 +13,7 @@ from exptest import _checks
 
 
 class ScaledLinear(nn.Linear):
-    """The map z = W a/√fan_in + b with standard normal W and b: the NTK parameterization."""
+    """The map z = W x/√fan_in + b with standard normal W and b: the NTK parameterization."""
 
     def __init__(self, fan_in: int, fan_out: int, *, bias: bool = True) -> None:
         self.scale = fan_in**-0.5
@@ -40,13 +40,13 @@ def wide_network(
 ) -> nn.Module:
     """Return a fully connected network in the NTK parameterization.
 
-    f(x) = W_L φ(… φ(W_1 x/√d) …)/√width, every weight drawn from N(0, 1): outputs, kernel and
+    f(x) = W_L S(… S(W_1 x/√d) …)/√width, every weight drawn from N(0, 1): outputs, kernel and
     critical learning rate all have limits as width → ∞, so that widths can be compared.
 
     Args:
         features, width, outputs: sizes of input, hidden and output layers.
         depth: number of hidden layers.
-        activation: a class of elementwise modules.
+        activation: S, a class of elementwise modules.
         seed: of the weights; the global generator is left alone.
 
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits as load_sklearn_digits
 from torch import nn
 
+from exptest.data import load_mnist
 from exptest.linearized import bounds, max_learning_rate
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def largest_hessian_eigenvalue(X: torch.Tensor, loss: str, weights: torch.Tensor) -> float:
@@ -50,6 +55,33 @@ def test_on_standardized_columns_it_is_the_papers_formula(rng: np.random.Generat
     X = (X - X.mean(0)) / X.std(0)
     largest = np.linalg.eigvalsh(np.cov(X.T))[-1]
     assert max_learning_rate(X) == pytest.approx(2 * 50 / (49 * largest), rel=1e-12)
+
+
+def test_a_rate_from_standardized_columns_guarantees_nothing_for_pixels_normalized_as_one() -> None:
+    """Cross-entropy allows half_mse's rate twice over, but for the inputs that it is taken from."""
+    pixels = load_sklearn_digits().data
+    together = (pixels - pixels.mean()) / pixels.std()
+    deviations = pixels.std(0)
+    columns = (pixels - pixels.mean(0)) / np.where(deviations > 0, deviations, 1.0)
+    start = max_learning_rate(columns)
+    assert start == pytest.approx(max_learning_rate(columns, loss="cross_entropy") / 2, rel=1e-12)
+    assert start > 1.5 * max_learning_rate(together, loss="cross_entropy")
+
+
+@pytest.mark.slow
+def test_the_papers_start_on_mnist_is_three_times_above_the_guarantee_of_its_inputs() -> None:
+    if not SHARED.exists():
+        pytest.skip("no data beside the checkout")
+    data = load_mnist(SHARED)
+    pixels = data.inputs.double().flatten(1)
+    start = max_learning_rate(data.standardized())
+    assert start == pytest.approx(0.0493986, abs=5e-8)
+    assert 2 / max_learning_rate(pixels) == pytest.approx(249.1, abs=0.05)
+    bound = max_learning_rate(pixels, loss="cross_entropy")
+    assert bound == pytest.approx(0.01606, abs=5e-6)
+    assert start / bound == pytest.approx(3.08, abs=0.005)
+    with_bias = max_learning_rate(pixels, loss="cross_entropy", bias=True)
+    assert with_bias == pytest.approx(0.01600, abs=5e-6)
 
 
 @pytest.mark.parametrize("shape", [(40, 8), (8, 40)])

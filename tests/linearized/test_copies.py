@@ -140,3 +140,12 @@ def test_derivatives_that_contradict_each_other_are_refused(make: type[nn.Module
     if make is Cut:
         with pytest.raises(ValueError, match=r"derivatives contradict each other"):
             critical_learning_rate(model, nn.MSELoss(), x, torch.zeros(4, 2, dtype=x.dtype))
+
+
+def test_weights_frozen_before_the_first_call_are_checked_all_the_same() -> None:
+    torch.manual_seed(0)
+    linear, x = linearize(Cut().double()), torch.randn(4, 3, dtype=torch.float64)
+    for p in linear.network.layer.parameters():
+        p.requires_grad_(False)
+    with pytest.raises(ValueError, match=r"derivatives contradict each other"):
+        linear(x)

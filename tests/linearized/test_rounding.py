@@ -61,7 +61,7 @@ def test_rate_and_floor_are_those_of_the_exact_kernel(conversion: str) -> None:
     )
     assert model.floor == pytest.approx(floor, rel=1e-7)
     assert f"195 of 200 modes cut as rounding, at most {model.cut.share:.2g}" in str(model)
-    unit = "8 ε of float32" if conversion == "float32" else "√200 ε of float64"
+    unit = "8 eps of float32" if conversion == "float32" else "√200 eps of float64"
     assert f"({unit})" in model.summary()
 
 

@@ -6,26 +6,49 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exptest.linearized import LossModel, best_exponential, knee
 
 
-def diagonal(eigenvalues: list[float], amplitudes: list[float]) -> LossModel:
-    """A model with the spectrum and the amplitudes given (n = d, ½MSE)."""
-    n = len(eigenvalues)
-    X = np.diag(np.sqrt(n * np.array(eigenvalues)))
-    return LossModel.from_linear(X, np.sqrt(2 * n * np.array(amplitudes)))
+def diagonal(eigenvalues: list[float], amplitudes: list[float], floor: float = 0.0) -> LossModel:
+    """A model with the spectrum, the amplitudes and the floor given (½MSE, n = d + 1)."""
+    n = len(eigenvalues) + 1
+    X = np.diag(np.sqrt(n * np.array([*eigenvalues, 0.0])))[:, :-1]
+    return LossModel.from_linear(X, np.sqrt(2 * n * np.array([*amplitudes, floor])))
 
 
 @pytest.mark.claim("C2.6")
-@given(st.floats(0.05, 20.0), st.floats(0.1, 10.0), st.floats(1.0, 8.0))
-def test_one_mode_is_one_exponential(λ: float, a: float, folds: float) -> None:
-    fit = best_exponential(diagonal([λ], [a]), folds / (2 * λ))
+@settings(max_examples=20)
+@given(st.floats(0.05, 20.0), st.floats(0.1, 10.0), st.floats(0.0, 5.0), st.floats(1.0, 8.0))
+def test_one_mode_is_one_exponential(λ: float, a: float, c: float, folds: float) -> None:
+    model, horizon = diagonal([λ], [a], c), folds / (2 * λ)
+    fit = best_exponential(model, horizon)
     assert fit.rate == pytest.approx(2 * λ, rel=1e-5)
     assert fit.amplitude == pytest.approx(a, rel=1e-5)
+    assert fit.floor == pytest.approx(c, rel=1e-5, abs=1e-5 * a)
     assert fit.deviation < 1e-6
+    assert fit.unexplained < 1e-9
+    times = np.linspace(0.0, fit.horizon, 5)
+    assert fit.predict(times) == pytest.approx(model.gradient_flow(times), abs=1e-5 * a)
+    assert fit.horizon == horizon
+
+
+def test_two_modes_are_as_far_from_one_exponential_as_the_fit_says() -> None:
+    model = diagonal([1.0, 0.2], [1.0, 1.0], 0.5)
+    fit = best_exponential(model, 3.0)
+    times = np.linspace(0.0, 3.0, 2000)
+    curve = model.gradient_flow(times)
+    away = abs(fit.predict(times) - curve)
+    assert fit.deviation == pytest.approx(away.max() / (curve[0] - curve[-1]), rel=1e-9)
+    line = np.polyval(np.polyfit(times, curve, 1), times)
+    ratio = (away**2).sum() / ((curve - line) ** 2).sum()
+    assert fit.unexplained == pytest.approx(ratio, rel=1e-6)
+    for share in (0.99, 1.01):  # no other rate is nearer
+        design = np.column_stack([np.exp(-share * fit.rate * times), np.ones_like(times)])
+        rest = curve - design @ np.linalg.lstsq(design, curve, rcond=None)[0]
+        assert (rest**2).sum() > (away**2).sum()
 
 
 def test_the_wider_the_spectrum_the_farther_from_one_exponential() -> None:

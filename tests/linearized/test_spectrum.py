@@ -62,6 +62,16 @@ def test_the_kernel_bounds_gauss_newton_and_is_it_for_squared_error(loss: str) -
     ggn = curvature_spectrum(model, loss_fn, x, y, curvature="ggn")
     theta = empirical_ntk(model, x).reshape(60, 60)
     unit = 1 if loss == "sum of squares" else 20
+    share = torch.softmax(model(x), 1).detach()
+    blocks = torch.diag_embed(share) - share[:, :, None] * share[:, None, :]
+    half = torch.sigmoid(model(x)).detach()
+    curvatures = {
+        "mse": 2 / 3,
+        "sum of squares": 2.0,
+        "cross-entropy": torch.linalg.eigvalsh(blocks).max().item(),
+        "logistic": (half * (1 - half)).max().item() / 3,
+    }
+    assert ntk.output_curvature == pytest.approx(curvatures[loss], rel=1e-9)
     largest = ntk.output_curvature * torch.linalg.eigvalsh(theta)[-1].item() / unit
     assert ntk.eigenvalues[0] == pytest.approx(largest, rel=1e-9)
     if "mse" in loss or "squares" in loss:

@@ -70,6 +70,7 @@ def test_restart_none_leaves_the_weights() -> None:
         run.exptest.step(float("inf"))
     assert run.exptest.tuner.lr < 0.02
     assert same(before, run.weights())
+    assert all(p.grad is not None for p in run.model.parameters()), "gradients stay as well"
 
 
 def test_restart_may_be_a_function() -> None:
@@ -79,6 +80,27 @@ def test_restart_may_be_a_function() -> None:
     assert [run.exptest.step(float("inf")) for _ in range(7)] == [None] * 7
     assert run.exptest.step(float("inf")).kind == "divergence"
     assert calls == [1]
+
+
+def test_a_restart_function_is_called_whenever_weights_are_lost() -> None:
+    calls: list[str] = []
+
+    def fresh() -> None:
+        calls.append("restart")
+        with torch.no_grad():
+            for p in run.model.parameters():
+                p.fill_(0.1)
+
+    run = Run(max_lr=0.05, restart=fresh, on_restart=lambda d: calls.append(d.phase))
+    assert run.diverge().restarts
+    step = 0
+    while run.exptest.tuner.phase == "search":
+        run.step(step)
+        step += 1
+    assert calls == ["restart", "search"]
+    decision = run.diverge()
+    assert (decision.phase, calls[2:]) == ("tune", ["restart", "tune"])
+    assert torch.isfinite(next(run.model.parameters())).all()
 
 
 def test_a_divergence_while_tuning_goes_back_to_the_start_of_its_window() -> None:
