@@ -41,7 +41,7 @@ def index() -> list[Claim]:
 
 
 @cache
-def test_functions(path: Path) -> dict[str, ast.FunctionDef]:
+def functions_of(path: Path) -> dict[str, ast.FunctionDef]:
     nodes = ast.walk(ast.parse(path.read_text()))
     return {
         node.name: node
@@ -55,7 +55,7 @@ def marked_tests() -> dict[str, set[str]]:
     """Claim number → the tests marked with it, as ``path::name``."""
     found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        for name, node in test_functions(path).items():
+        for name, node in functions_of(path).items():
             for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith(
                     ".claim"
