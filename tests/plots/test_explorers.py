@@ -194,3 +194,15 @@ def test_kernel_and_weights_move_in_their_colours_and_crosses_diverged() -> None
     assert list(line(ax, "muted").get_xdata()) == [8.0, 8.0]
     named = {"kernel": "exponential", "weights": "rate", "diverged": "rejected"}
     assert legend(ax) == named
+
+
+def test_a_legend_and_a_title_stand_above_the_curves() -> None:
+    ax = window.plot_watched(np.arange(30.0), 12.0, 10, 25, title="What is seen")
+    ax.figure.draw_without_rendering()
+    frame = ax.get_window_extent()
+    drawn = ax.get_legend()
+    assert drawn is not None
+    assert drawn.get_window_extent().y0 >= frame.y1
+    (title,) = [text for text in (ax.title, ax._left_title) if text.get_text()]
+    assert title.get_text() == "What is seen"
+    assert title.get_window_extent().y0 >= drawn.get_window_extent().y1 - 1

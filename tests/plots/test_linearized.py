@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib import colormaps
 
-from exptest.linearized.shape import nearest_exponential
+from exptest.linearized.shape import SingleExponential
 from exptest.plots import linearized as plots
 from tests.plots.reading import legend, line, lines, meaning
 
@@ -32,6 +32,19 @@ def test_modes_are_stacked_on_the_floor_the_slowest_lowest() -> None:
     slow, fast = (band.get_facecolor()[0] for band in ax.collections[1:])
     ends = colormaps["viridis_r"]([0.0, 1.0])
     np.testing.assert_allclose([slow, fast], ends)
+
+
+def test_the_nearest_exponential_lies_over_its_curve_the_gap_between_them() -> None:
+    times = np.linspace(0, 1, 10)
+    fit = SingleExponential(2.0, 3.0, 0.5, 1.0, 0.123, 0.01)
+    losses = fit.predict(times) + 0.1
+    ax = plots.plot_single_exponential(times, losses, fit)
+    np.testing.assert_array_equal(line(ax, "loss").get_ydata(), losses)
+    np.testing.assert_array_equal(line(ax, "exponential").get_ydata(), fit.predict(times))
+    (gap,) = ax.collections
+    heights = gap.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (fit.predict(times)[-1], losses[0])
+    assert ax.get_title(loc="left") == "12.3% of the fall away"
 
 
 def test_forecasts_lie_over_their_own_curves() -> None:
