@@ -40,7 +40,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[Axes]]:
     for module in (decay_test, decay_test_claims):
         monkeypatch.setattr(module, "FEW", 4)
         monkeypatch.setattr(module, "MANY", 4)
-    return drawn(DecayTestExplorer(amplitude=1.5, alpha=0.1))
+    return drawn(DecayTestExplorer(amplitude=2.5, alpha=0.1))
 
 
 def test_both_nulls_carry_their_own_verdict_and_colour(judged: tuple[Any, list[Axes]]) -> None:
@@ -63,7 +63,7 @@ def test_the_rates_are_drawn_beside_alpha_and_the_amplitude(
     result, (window, *_, rates) = judged
     np.testing.assert_array_equal(line(window, "loss").get_ydata(), result.trial.losses)
     assert list(line(rates, "ink").get_ydata()) == [0.1, 0.1]
-    assert list(line(rates, "muted").get_xdata()) == [1.5, 1.5]
+    assert list(line(rates, "muted").get_xdata()) == [2.5, 2.5]
     for row, color in enumerate(("exponential", "theory")):
         np.testing.assert_array_equal(line(rates, color).get_ydata(), result.rates.shares[row])
     assert rates.get_title(loc="left") == "Power: decays found"
