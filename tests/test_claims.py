@@ -16,7 +16,7 @@ PROOF = re.compile(r"\*Proof\b.*?∎", re.DOTALL)
 # What was drawn, and how often.
 EXPERIMENT = re.compile(
     r"\bseeds?\b|\breplications\b|\d+ (windows|runs|curves|trials)|\d+ (of|times in) \d+"
-    r"|measured \(\d+\)|n = \d"
+    r"|measured \(\d+\)|n = \d|\d+ losses"
 )
 every_claim = pytest.mark.parametrize("claim", index(), ids=lambda claim: claim.number)
 

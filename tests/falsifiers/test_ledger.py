@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.claims import ROOT, index, functions_of
+from tests.claims import ROOT, functions_of, index
 from tests.falsifiers.ledger import Falsifier, changed, ledger, sample
 
 FEWEST, FEWEST_A_CLAIM = 150, 2

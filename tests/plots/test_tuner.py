@@ -159,9 +159,7 @@ def test_a_close_up_is_the_decision_s_window(record: Record, place: int, title: 
     decision = record.decisions[place]
     ax = plots.plot_decision(decision, record.losses)
     shown = line(ax, "loss")
-    np.testing.assert_array_equal(
-        shown.get_xdata(), np.arange(decision.start, decision.step + 1)
-    )
+    np.testing.assert_array_equal(shown.get_xdata(), np.arange(decision.start, decision.step + 1))
     np.testing.assert_array_equal(
         shown.get_ydata(), record.losses[decision.start : decision.step + 1]
     )

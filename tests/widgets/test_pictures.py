@@ -45,7 +45,10 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[Axes]]:
 
 def test_both_nulls_carry_their_own_verdict_and_colour(judged: tuple[Any, list[Axes]]) -> None:
     result, (_, calibrated, paper, _) = judged
-    for ax, method, color in ((calibrated, "calibrated", "exponential"), (paper, "paper", "theory")):
+    for ax, method, color in (
+        (calibrated, "calibrated", "exponential"),
+        (paper, "paper", "theory"),
+    ):
         assert ax.get_title(loc="left") == f"{method.capitalize()}: {result.trial.verdict(method)}"
         null = result.nulls[method]
         shown = lines(ax, color)[0]
