@@ -14,6 +14,7 @@ from exptest._plain import from_plain, to_plain
 from exptest._series import Series
 from exptest._words import listed, plural, quoted
 from exptest.models import mlp, reset_parameters, softmax_regression
+from exptest.recorded.columns import Column, step_column
 
 
 def test_every_kind_of_decision_comes_back_as_it_was() -> None:
@@ -94,3 +95,13 @@ def test_public_names_are_those_of_their_modules() -> None:
         if name in homes:
             assert value.__module__ == f"exptest.{homes[name]}"
             assert getattr(import_module(f"exptest.{homes[name]}"), name) is value
+
+
+def test_steps_are_counted_by_steps_before_epochs() -> None:
+    columns = [Column(name, (1.0, 2.0)) for name in ("epoch", "step", "loss")]
+    assert step_column(columns, "loss") == "step"
+    assert step_column([columns[0], columns[2]], "loss") == "epoch"
+    assert step_column([*columns, Column("trainer/global_step", (1.0,))], "loss") == (
+        "trainer/global_step"
+    )
+    assert step_column(columns[2:], "loss") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from exptest.bench import contestants, linearized, overhead
+from exptest.bench import contestants, linearized, overhead, published
 from exptest.bench import statistics as bench
 from exptest.bench.published import ALPHA, BETA, judge
 from exptest.statistics import exponential_test, slope_test, window_length
@@ -185,6 +185,23 @@ def test_a_published_curve_is_walked_by_the_paper_s_decisions() -> None:
             test = "slope"
     assert rejections >= 1
     assert test == "slope"
+
+
+def test_where_the_methods_differ_the_paper_s_verdict_is_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ask(window: np.ndarray, method: str = "calibrated") -> SimpleNamespace:
+        return SimpleNamespace(reject=lambda alpha: method == "calibrated")
+
+    for name in ("exponential_test", "slope_test"):
+        monkeypatch.setattr(published, name, ask)
+    windows = judge(np.full(300, 2.0), 0.5, (1.0, 3.0))
+    assert len(windows) >= 3
+    for k, window in enumerate(windows):
+        assert (window.paper, window.calibrated, window.test) == (False, True, "exponential")
+        assert window.lr == pytest.approx(0.5 * BETA**k)
+        ratio = 1.0 if k == 0 else 3.0
+        assert window.stop - window.start == round(ratio * window_length(2.0, window.lr))
 
 
 def test_the_options_of_a_benchmark_are_said_with_their_defaults() -> None:

@@ -19,8 +19,9 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def line(row: tuple[str, ...]) -> str:
-    cut = [text if len(text) <= w else text[: w - 1] + "…" for text, w in zip(row, WIDTHS)]
-    return "  ".join(text.ljust(w) for text, w in zip(cut, WIDTHS)).rstrip()
+    cells = zip(row, WIDTHS, strict=True)
+    cut = [(text if len(text) <= w else text[: w - 1] + "…").ljust(w) for text, w in cells]
+    return "  ".join(cut).rstrip()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -50,11 +51,12 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
 
 def summary(rows: list[tuple[str, ...]]) -> str:
     """The line that theory/README.md keeps of a full run."""
-    *_, tests, cells, seconds = zip(*rows)
+    *_, tests, cells, seconds = zip(*rows, strict=True)
     seen = Counter(cells)
+    notebooks = seen["red"] + seen["earlier"]
     minutes = math.ceil(sum(map(float, seconds)) / 60)
     return (
         f"{len(rows)} falsifiers: {tests.count('red')} turn their test red; of the"
-        f" {len(rows) - seen['']} of a claim, {seen['red'] + seen['earlier']} turn its notebook red,"
+        f" {len(rows) - seen['']} of a claim, {notebooks} turn its notebook red,"
         f" {seen['red']} in the claim's own cell; {minutes} minutes of one core."
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.claims import ROOT, functions_of, index
+from tests.falsifiers import table
 from tests.falsifiers.ledger import Falsifier, changed, ledger, sample
 
 FEWEST, FEWEST_A_CLAIM = 150, 2
@@ -74,3 +75,17 @@ def test_a_share_is_drawn_again_by_its_seed_and_seeds_differ() -> None:
     assert drawn == sample(everything, 0.1, "a") != sample(everything, 0.1, "b")
     assert len(drawn) == 10
     assert sample(everything, 1.0, "a") == everything
+
+
+def test_the_table_ends_with_what_was_seen_by_what() -> None:
+    rows = [
+        ("C1.1", "exptest/a.py", "+ → -", "red", "red", "40"),
+        ("C1.1", "exptest/a.py", "1 → 2", "red", "earlier", "20"),
+        ("C1.2", "exptest/a.py", "2 → 3", "green", "green", "1"),
+        ("a colour", "exptest/b.py", "x" * 99, "red", "", "9"),
+    ]
+    assert table.summary(rows) == (
+        "4 falsifiers: 3 turn their test red; of the 3 of a claim, 2 turn its notebook red, "
+        "1 in the claim's own cell; 2 minutes of one core."
+    )
+    assert max(len(table.line(row)) for row in rows) <= sum(table.WIDTHS) + 10

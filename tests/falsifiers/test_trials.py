@@ -59,3 +59,23 @@ def test_a_falsifier_is_caught(
     row = (falsifier.promise, falsifier.file, " ".join(change.split()), test, cell, seconds)
     record_property("falsifier", row)
     assert test == "red", f"{test} under {change} in {falsifier.file}\n{output}"
+
+
+WINDOW = "exptest/statistics/window.py"
+SEEN_BY = ("tests/statistics/test_window.py::test_the_latest_knee_is_root_two_l0_over_e",)
+
+
+def test_a_crash_is_no_falsifier_and_a_harmless_change_is_not_caught(workshop: Workshop) -> None:
+    old, about = "WINDOW_CONSTANT = ", "the runner itself"
+    for new, said in (("WINDOW_CONSTANT = nothing + ", "no test fails"), (f"{old} ", "green")):
+        with workshop.broken(Falsifier(WINDOW, old, new, about=about, tests=SEEN_BY)):
+            assert workshop.tests(SEEN_BY).startswith(said)
+    assert workshop.tests(SEEN_BY) == "green"
+
+
+def test_a_cell_is_run_after_those_before_it(workshop: Workshop) -> None:
+    (cell,) = tagged_cells()["C4.2"]
+    assert workshop.cells(cell.notebook, cell.place) == "green"
+    old = "steepness = math.sqrt(2.0) * loss * b"
+    with workshop.broken(Falsifier(WINDOW, old, old.replace("2.0", "3.0"), claim="C4.2")):
+        assert workshop.cells_of("C4.2") in {"red", "earlier"}
