@@ -15,6 +15,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.falsifiers import table
+
 torch.set_num_threads(1)
 settings.register_profile("exptest", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("exptest")
@@ -31,8 +33,13 @@ class QuietNotebooks:
         assert not noise, f"the cell writes to stderr: {''.join(noise)}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    table.add_options(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(QuietNotebooks())  # notebooks/ has no conftest of its own
+    config.pluginmanager.register(table)
 
 
 @pytest.fixture(autouse=True)

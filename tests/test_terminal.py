@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import exptest
-from exptest import cli
+from exptest import cli, lab
 from exptest.terminal import CLOSED_PIPE, spell
 
 
@@ -121,3 +121,61 @@ def test_what_is_spelled_is_ascii_and_what_is_ascii_stays() -> None:
     )
     every = "".join(map(chr, range(0x2FFF)))
     assert spell(every).isascii()
+
+
+@pytest.mark.parametrize(
+    ("command", "method"),
+    [
+        (["demo"], "calibrated"),
+        (["replay", "x.csv", "--max-lr", "1"], "calibrated"),
+        (["reproduce", "mnist"], "paper"),
+    ],
+)
+def test_the_paper_s_numbers_are_reproduced_in_paper_mode_and_all_else_is_calibrated(
+    command: list[str], method: str
+) -> None:
+    assert cli._parser()[0].parse_args(command).method == method
+
+
+def test_what_is_typed_is_what_is_replayed(curve: list[str], capsys: pytest.CaptureFixture) -> None:
+    more = ["--alpha", "0.2", "--beta", "0.5", "--path-ratio", "2", "--every", "3"]
+    assert cli.main([*curve, *more, "--method", "paper"]) == 0
+    settings: dict[str, Any] = {"alpha": 0.2, "beta": 0.5, "path_ratio": 2.0, "every": 3}
+    record = exptest.replay(curve[1], 0.2, method="paper", **settings)
+    assert record.summary() in capsys.readouterr().out
+
+
+def test_what_fails_is_one_line_and_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for error, code, said in (
+        (KeyError("no such key"), 2, "exptest demo: no such key\n"),
+        (OSError("disk\nfull"), 2, "exptest demo: disk full\n"),
+        (KeyboardInterrupt(), 1, "exptest demo: interrupted\n"),
+    ):
+
+        def fail(_: Any, error: BaseException = error) -> int:
+            raise error
+
+        monkeypatch.setattr(cli, "_demo", fail)
+        assert cli.main(["demo"]) == code
+        assert capsys.readouterr().err == said
+
+
+def test_the_lab_opens_the_notebook_here_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(lab.os, "name", "posix")
+    monkeypatch.setattr(lab.os, "execv", lambda _, command: started.append(command) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # execv does not return
+        cli.main(["lab", "07", "--port", "8123", "--no-browser"])
+    ((python, _, module, *options),) = started
+    assert (python, module) == (sys.executable, "jupyterlab")
+    assert {"--no-browser", "--ServerApp.port=8123", "--ServerApp.ip=127.0.0.1"} <= set(options)
+    assert "--LabApp.news_url=None" in options
+    assert "--LabApp.default_url=/lab/tree/notebooks/07-the-tuner-step-by-step.ipynb" in options
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["lab"])
+    assert "--no-browser" not in started[1]
+    assert "--LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb" in started[1]

@@ -185,9 +185,9 @@ def test_losses_that_are_not_numbers_are_decided_and_drawn(lab: ReplayLab) -> No
 
 
 def test_a_long_curve_is_drawn(lab: ReplayLab) -> None:
-    n = 300_000
+    n = 40_000
     noise = np.random.default_rng(0).standard_normal(n)
-    lab.losses = 0.5 + np.exp(-np.arange(n) / 50_000) + 0.03 * noise
+    lab.losses = 0.5 + np.exp(-np.arange(n) / 7_000) + 0.03 * noise
     lab.join()
     assert len(lab.result.losses) == n
 
