@@ -10,15 +10,15 @@ from scipy.integrate import quad
 from scipy.special import ndtr, stdtr
 from scipy.stats import norm
 
-from exptest.statistics.geometry import CORRELATIONS, Geometry, geometry
-from exptest.statistics.noise import Noise, drift_inflation
+from exptest.statistics.geometry import Geometry, geometry
+from exptest.statistics.noise import describe_noise, independent_noise
 from exptest.statistics.null import (
     _boundary,
     _normal_height,
-    _scale,
     _upcrossings,
     crossing_probability,
 )
+from exptest.statistics.scenarios import ar1
 
 
 def off_line(shape: Geometry) -> np.ndarray:
@@ -68,32 +68,20 @@ def test_the_lowest_height_is_that_of_all_slower_decays(lean: float, gain: float
     assert lowest == pytest.approx(heights.min(), rel=1e-4)
 
 
-@pytest.mark.parametrize("drift", [-1.2, 0.0, 0.7])
-def test_heights_are_scaled_by_the_noise_along_the_decay(drift: float) -> None:
-    shape = geometry(50)
-    drifting = drift_inflation(drift, shape.first, shape.second)
-    np.testing.assert_allclose(_scale(shape, Noise(0.0, 9.0, 9.0, drift)) ** 2, drifting)
-    for row, phi in enumerate(CORRELATIONS[1:], start=1):
-        at = _scale(shape, Noise(float(phi), 9.0, 9.0, drift)) ** 2
-        np.testing.assert_allclose(at, drifting * shape.inflation[row])
-        phi = 0.25 * CORRELATIONS[row - 1] + 0.75 * CORRELATIONS[row]
-        between = 0.25 * shape.inflation[row - 1] + 0.75 * shape.inflation[row]
-        at = _scale(shape, Noise(float(phi), 9.0, 9.0, drift)) ** 2
-        np.testing.assert_allclose(at, drifting * between)
-
-
 def test_a_fast_decay_in_correlated_noise_is_better_evidence_than_a_slow_one() -> None:
     """Along e_k the noise is smaller than along a trend: that is counted in its favour."""
-    slow, fast = (_scale(geometry(100), Noise(0.9, 20.0, 10.0, 0.0))[i] for i in (5, -5))
-    assert fast < 0.8 * slow
-    assert (_scale(geometry(100), Noise(0.0, 20.0, 10.0, 0.0)) == 1.0).all()
+    rows = ar1(np.random.default_rng(3), (20, 400), 0.9)
+    curves = np.mean([describe_noise(row - row.mean(), 1).curves for row in rows], axis=0)
+    assert curves[-5] > 2.0 * curves[5]
+    independent = independent_noise(np.ones(100), 3)
+    assert (independent.curves == 97.0).all()
+    assert (independent.curves_df == 97.0).all()
 
 
-@given(st.floats(0.0, 0.99), st.floats(2.0, 50.0), st.floats(1.0, 50.0), st.floats(0.5, 2.0))
-def test_heights_keep_their_probability(h: float, m: float, df: float, scale: float) -> None:
-    noise = Noise(0.0, m, df, 0.0)
-    z = float(_normal_height(np.array([h]), np.array([scale]), noise)[0])
-    tail = stdtr(df, -h * np.sqrt(m / (1 - h * h)) / scale)
+@given(st.floats(0.0, 0.99), st.floats(2.0, 50.0), st.floats(1.0, 50.0))
+def test_heights_keep_their_probability(h: float, m: float, df: float) -> None:
+    z = float(_normal_height(np.array([h]), np.array([m]), np.array([df]))[0])
+    tail = stdtr(df, -h * np.sqrt(m / (1 - h * h)))
     assert ndtr(-z) == pytest.approx(tail, rel=1e-9)
 
 
@@ -109,7 +97,7 @@ def test_upcrossings_are_rice_s_integral(low: float, high: float, turn: float) -
 
 def test_small_probabilities_stay_small_numbers() -> None:
     """Down to 1e-200: no floor below which decays look alike."""
-    noise = Noise(0.0, 997.0, 997.0, 0.0)
+    noise = independent_noise(np.zeros(1000), 3)
     p = [crossing_probability(geometry(1000), 1.0, gain, noise) for gain in (0.1, 0.3, 0.5)]
     assert p[0] > 1e8 * p[1] > 1e16 * p[2]
     assert p[2] < 1e-100

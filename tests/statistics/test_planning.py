@@ -59,31 +59,6 @@ def test_the_required_window_of_a_decay_has_the_power_it_promises() -> None:
     assert rate == pytest.approx(0.8, abs=0.05)
 
 
-def literal_slope_power(n: int, decline: float, phi: float, alpha: float) -> float:
-    """The average over φ̂'s normal distribution, on a fine grid and with whole matrices."""
-    design = np.linalg.qr(np.vander(np.arange(n), 2))[0]
-    cov = phi ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-    line = geometry(n).line
-    energy = n - np.trace(design.T @ cov @ design)
-    mean, spread = line @ (-decline * np.arange(n)), np.sqrt(line @ cov @ line)
-    centre = np.interp(phi, CORRELATIONS, expected_autocorrelation(n, 2))
-    total, nodes = 0.0, np.linspace(-5, 5, 201)
-    for node in nodes:
-        noise = noise_of(n, 2, centre + node * np.sqrt((1 - phi**2) / n))
-        needed = -stdtrit(noise.df, alpha) * np.sqrt(energy / noise.information)
-        total += np.exp(-(node**2) / 2) * ndtr((mean - needed) / spread)
-    return total * (nodes[1] - nodes[0]) / np.sqrt(2 * np.pi)
-
-
-@pytest.mark.parametrize(
-    ("n", "decline", "phi", "alpha"),
-    [(30, 0.12, 0.6, 0.05), (60, 0.05, 0.6, 0.01), (40, 0.03, 0.0, 0.2), (300, 0.006, 0.9, 0.1)],
-)
-def test_the_power_of_the_slope_is_its_formula(n, decline, phi, alpha) -> None:
-    found = slope_power(n, decline, correlation=phi, alpha=alpha)
-    assert found == pytest.approx(literal_slope_power(n, decline, phi, alpha), abs=0.015)
-
-
 @pytest.mark.parametrize("options", [{"alpha": 0.2}, {"power": 0.6}, {"correlation": 0.7}])
 def test_the_required_window_is_the_shortest_with_the_power_asked_for(options: dict) -> None:
     found = required_window("slope", decline=0.05, **options)

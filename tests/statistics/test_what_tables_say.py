@@ -103,7 +103,8 @@ def test_an_exponential_result_prints_its_numbers() -> None:
         "p-value": result.pvalue,
         "noise correlation": noise.correlation,
         "independent losses": noise.information,
-        "noise drift": noise.drift,
+        "noise at the start": noise.sizes[0],
+        "noise at the end": noise.sizes[-1],
         "SSE, line": result.line.sse,
         "SSE, exponential": fit.sse,
         "amplitude": fit.amplitude,
@@ -118,7 +119,7 @@ def test_an_exponential_result_prints_its_numbers() -> None:
     assert f"rate {fit.rate:.3g} per step, floor {fit.floor:.3g}" in str(result)
     flat = exponential_test(Scenario("flat", "iid", 60).simulate(1)[0], method="paper")
     assert "show no exponential decay" in str(flat)
-    assert "noise drift" not in rows(flat)
+    assert "noise at the start" not in rows(flat)
 
 
 def test_a_slope_result_prints_its_numbers() -> None:

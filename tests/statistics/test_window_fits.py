@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exptest.statistics import exponential_test, fit_exponential, fit_line, slope_test
 from exptest.statistics.exponential import _rises_again
-from exptest.statistics.noise import Noise, describe_noise, drift_inflation, independent_noise
+from exptest.statistics.noise import describe_noise, independent_noise
 from exptest.statistics.slope import fall_error
 from exptest.statistics.window_fits import CERTAIN, WindowFits
 
@@ -37,8 +37,9 @@ def test_noise_is_measured_around_the_curve_with_its_number_of_coefficients(seed
     assert decay is not None
     assert window.noise(decay) == describe_noise(decay.residual, 3)
     assert window.noise() == describe_noise(window.off_line, 2)
-    assert told.noise(decay) == independent_noise(80, 3) == Noise(0.0, 77.0, 77.0, 0.0)
-    assert told.noise() == independent_noise(80, 2) == Noise(0.0, 78.0, 78.0, 0.0)
+    assert told.noise(decay) == independent_noise(decay.residual, 3)
+    assert told.noise() == independent_noise(window.off_line, 2)
+    assert (told.noise(decay).information, told.noise().df) == (77.0, 78.0)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -106,12 +107,10 @@ def test_a_rise_of_correlated_noise_is_no_rise() -> None:
     assert sum(_rises_again(z, False) for z in walks) <= 2
 
 
-@pytest.mark.parametrize("drift", [-1.5, 0.0, 1.0])
-def test_the_error_of_the_fall_is_that_of_its_noise(drift: float) -> None:
+def test_the_error_of_the_fall_is_that_of_its_noise() -> None:
     window = WindowFits(curve(1))
-    x, line = window.shape.x - 0.5, window.shape.line
-    found = fall_error(window, 3.0, Noise(0.5, 20.0, 10.0, drift))
-    assert found**2 == pytest.approx(3.0 / 20.0 * drift_inflation(drift, 0.0, line**2 @ x**2))
+    noise = window.noise()
+    assert fall_error(window, 3.0, noise) ** 2 == pytest.approx(3.0 / noise.information)
 
 
 @pytest.mark.parametrize("seed", range(4))
