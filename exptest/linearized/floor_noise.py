@@ -1,0 +1,180 @@
+"""The noise of the mini-batch loss at SGD's floor: white, and a slow part that the weights leave.
+
+A batch makes the loss of its step *and* moves the weights of the next: both are in the formulas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from exptest import _checks
+from exptest.linearized.arrays import as_matrix
+from exptest.linearized.moments import Moments
+from exptest.linearized.sgd import at_rest, floor_moment, floor_problem
+
+# Residuals below this share of the targets are what rounding leaves of a perfect fit.
+FITTED = 1e-6
+
+
+@dataclass(frozen=True)
+class FloorNoise:
+    """How the mini-batch losses of SGD at its floor hang together.
+
+    Attributes:
+        autocovariance: R_j = Cov(L_t, L_{t+j}), j = 0, …, lags, squared loss units.
+        batch: E Var(L_t | ξ_t), the part of R₀ that the choice of the batch makes.
+        wander: Var E[L_t | ξ_t], the part that the weights make; R₀ is the sum of both.
+        coefficients: q_k = (1 − ηλ_k)², by which mode k's part shrinks per step, to first order.
+        weights: mode k's part of R₁; their sum is R₁. They may be negative.
+        long_run: R₀ + 2 Σ_{j≥1} R_j: n times the variance of a mean of n → ∞ losses.
+    """
+
+    autocovariance: Float[np.ndarray, " lags"]
+    batch: float
+    wander: float
+    coefficients: Float[np.ndarray, " r"]
+    weights: Float[np.ndarray, " r"]
+    long_run: float
+
+    @property
+    def correlation(self) -> float:
+        """R₁/R₀: how much of the noise the next loss remembers."""
+        return float(self.autocovariance[1] / self.autocovariance[0])
+
+    @property
+    def inflation(self) -> float:
+        """Σ R_j/R₀ over all lags, negative ones included: n losses are worth n over this."""
+        return self.long_run / float(self.autocovariance[0])
+
+    @property
+    def memory(self) -> float:
+        """Σ_{j≥1} R_j/R₁, steps: how long the slow part lasts."""
+        return 0.5 * (self.long_run - float(self.autocovariance[0])) / float(self.autocovariance[1])
+
+    def __str__(self) -> str:
+        return (
+            f"Noise of standard deviation {self.autocovariance[0] ** 0.5:.4g}: the next loss "
+            f"remembers {self.correlation:+.2%} of it, for {self.memory:.3g} steps, so that n "
+            f"losses are worth n/{self.inflation:.4g} independent ones."
+        )
+
+    def summary(self) -> str:
+        """Return the modes' coefficients with their share of R₀ one step on, and the verdict."""
+        rows = [
+            f"{coefficient:<14.6g}{weight / self.autocovariance[0]:+.3%}"
+            for coefficient, weight in zip(self.coefficients, self.weights, strict=True)
+        ]
+        return "\n".join([f"{'(1 − ηλ)²':<14}share of R₀ at lag 1", *rows, str(self)])
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self}</p>"
+
+
+def loss_autocovariance(
+    inputs: Any,
+    targets: Any,
+    *,
+    lr: float,
+    batch_size: int,
+    lags: int = 100,
+    loss: str = "half_mse",
+    replacement: bool = True,
+) -> FloorNoise:
+    """Return the autocovariance of the mini-batch loss of SGD that has reached its floor.
+
+    With ⟨M⟩ᵢ = xᵢᵀMxᵢ, M = M_∞ of `noise_floor`, ξ taken for Gaussian, and S_j, S̄_j = the
+    covariance of L_t with ξξᵀ and with ξ, j steps on,
+
+        R₀ = ½ tr(HMHM) + χ (mean of ℓᵢ² − mean of L²)
+        R_j = ½ tr(HS_j),  S_{j+1} = T_η(S_j) − (2η²χ/n) Σ εᵢ xᵢxᵢᵀ xᵢᵀS̄_j,  S̄_{j+1} = (I − ηH)S̄_j.
+
+    Args:
+        inputs, lr, batch_size, loss, replacement: as in `noise_floor`.
+        targets: y, shape (n,) or (n, 1).
+        lags: the largest j, steps, at least 1.
+
+    Raises:
+        ValueError: no floor at this rate, several outputs, or no noise: every example is fitted,
+            or the batch holds all of them.
+
+    Two examples at x = 1 that pull apart, y = ±1, B = 1, η = 1: w jumps onto the target that
+    it has seen, so L_t is 0 or 2, by the toss of a coin.
+
+    >>> noise = loss_autocovariance([[1.0], [1.0]], [1.0, -1.0], lr=0.5, batch_size=1, lags=2)
+    >>> noise.autocovariance.round(6).tolist()
+
+    Claims C3.9 and C3.10.
+    """
+    lags = _checks.at_least("lags", lags, 1, 100)
+    problem, rate, χ = floor_problem(
+        inputs, targets, lr=lr, batch_size=batch_size, loss=loss, replacement=replacement
+    )
+    _refuse_silence(problem, targets, χ)
+    skew = problem.noise_skew(batch_size, replacement=replacement)
+    λ, unit, M = problem.eigenvalues, problem.unit**2, floor_moment(problem, rate, χ)
+    S, S̄ = _one_step_on(problem, M, rate, χ, skew)
+
+    def pull(S̄: Float[np.ndarray, "r 1"]) -> Float[np.ndarray, "r r"]:
+        return -2 * rate**2 * χ * problem.spread(problem.residual_sum(S̄))
+
+    weights = 0.5 * unit * λ * np.diag(S)
+    slow = at_rest(problem, rate, χ, S + pull(S̄ / (rate * λ)[:, None]))
+    wander, batch = _variances(problem, M, χ)
+    R = np.empty(lags + 1)
+    R[0] = wander + batch
+    for j in range(1, lags + 1):
+        R[j] = 0.5 * λ @ np.diag(S)
+        S, S̄ = problem.transport(S, rate, χ) + pull(S̄), S̄ - (rate * λ)[:, None] * S̄
+    long_run = unit * (R[0] + λ @ np.diag(slow))
+    coefficients = (1 - rate * λ) ** 2
+    return FloorNoise(unit * R, unit * batch, unit * wander, coefficients, weights, float(long_run))
+
+
+def _refuse_silence(problem: Moments, targets: Any, χ: float) -> None:
+    outputs = problem.residuals.shape[1]
+    if outputs > 1:
+        raise ValueError(f"targets must be of one output, got {outputs}; try one column at a time.")
+    if χ == 0.0:
+        raise ValueError("the batch holds every example, so there is no noise; try a smaller one.")
+    if problem.optimum <= 0.5 * FITTED**2 * (as_matrix("targets", targets) ** 2).mean():
+        raise ValueError("the model fits every example, so no noise is left; try noisier targets.")
+
+
+def _variances(problem: Moments, M: Float[np.ndarray, "r r"], χ: float) -> tuple[float, float]:
+    """Var E[L_t | ξ] and E Var(L_t | ξ) in units of ½MSE."""
+    λ, mean_loss = problem.eigenvalues, problem.loss(M) / problem.unit
+    wander = 0.5 * float(np.sum(λ[:, None] * M**2 * λ))
+    squares = 0.25 * float(_fourth(problem, M).mean())
+    return wander, χ * (squares - mean_loss**2 - wander)
+
+
+def _fourth(problem: Moments, M: Float[np.ndarray, "r r"]) -> Float[np.ndarray, " n"]:
+    """E rᵢ⁴ of the residuals rᵢ = xᵢᵀξ − εᵢ."""
+    ε2, along = problem.residual_power, problem.along(M)
+    return ε2**2 + 6 * ε2 * along + 3 * along**2
+
+
+def _one_step_on(
+    problem: Moments, M: Float[np.ndarray, "r r"], rate: float, χ: float, χ3: float
+) -> tuple[Float[np.ndarray, "r r"], Float[np.ndarray, "r 1"]]:
+    """S₁ and S̄₁: what a batch's loss has to do with the weights that the batch makes."""
+    λ, F = problem.eigenvalues, problem.loss(M) / problem.unit
+    H, A, ε, along = np.diag(λ), 1 - rate * λ, problem.residuals[:, 0], problem.along(M)
+    MHM = M @ H @ M
+    W = problem.spread(ε**2 + along)  # (1/n) Σ E rᵢ² xᵢxᵢᵀ
+    undone = 1.5 * M @ W - (F * M + MHM) @ H  # E ξ Cov(ℓ, g | ξ)ᵀ, one example drawn
+    kicked = (
+        0.5 * problem.spread(_fourth(problem, M))
+        - F * W
+        - problem.spread(problem.along(MHM))
+        - 1.5 * (W @ M @ H + H @ M @ W)
+        + 2 * H @ (F * M + MHM) @ H
+    )  # E of the third central moment of ℓ, g and g
+    undone = A[:, None] * undone
+    S = problem.transport(MHM, rate, χ) - rate * χ * (undone + undone.T) + rate**2 * χ3 * kicked
+    push = 0.5 * problem.Z.T @ (ε**3 + 3 * ε * along) / len(ε)  # −E Cov(ℓ, g | ξ)
+    return S, (rate * χ * push)[:, None]
