@@ -103,16 +103,14 @@ def noise_floor(
 
     Claim C3.6.
     """
-    problem, rate, χ = floor_problem(
-        inputs, targets, lr=lr, batch_size=batch_size, loss=loss, replacement=replacement
-    )
+    problem, rate, χ, _ = floor_problem(inputs, targets, lr, batch_size, loss, replacement)
     return problem.loss(floor_moment(problem, rate, χ))
 
 
 def floor_problem(
-    inputs: Any, targets: Any, *, lr: float, batch_size: int, loss: str, replacement: bool
-) -> tuple[Moments, float, float]:
-    """Return the problem, η in units of ½MSE and χ, for a rate at which there is a floor."""
+    inputs: Any, targets: Any, lr: float, batch_size: int, loss: str, replacement: bool
+) -> tuple[Moments, float, float, float]:
+    """Return the problem, η in units of ½MSE, χ and η_ms, for a rate at which there is a floor."""
     critical = mean_square_critical_rate(
         inputs, batch_size=batch_size, loss=loss, replacement=replacement, targets=targets
     )
@@ -121,7 +119,8 @@ def floor_problem(
             f"at lr = {lr:g} the expected loss diverges; try less than {critical:.4g}."
         )
     problem = Moments.of(inputs, targets, None, loss=loss)
-    return problem, problem.unit * lr, problem.noise_share(batch_size, replacement=replacement)
+    χ = problem.noise_share(batch_size, replacement=replacement)
+    return problem, problem.unit * lr, χ, critical
 
 
 def floor_moment(problem: Moments, rate: float, χ: float) -> Float[np.ndarray, "r r"]:
@@ -141,9 +140,7 @@ def at_rest(
         return (scale * M - rate * problem.quadratic(M, χ)).ravel()
 
     operator = LinearOperator((r * r, r * r), matvec=gap, dtype=np.float64)
-    solution, failed = gmres(
-        operator, source.ravel() / rate, rtol=1e-12, atol=0.0, restart=200
-    )
+    solution, failed = gmres(operator, source.ravel() / rate, rtol=1e-12, atol=0.0, restart=200)
     if failed:
         raise ValueError(
             f"lr = {rate / problem.unit:g} is too close to the critical rate to find the floor."
