@@ -30,7 +30,8 @@ class FloorNoise:
         autocovariance: R_j = Cov(L_t, L_{t+j}), j = 0, …, lags, squared loss units.
         batch: E Var(L_t | ξ_t), what the choice of the batch adds to R₀.
         wander: Var E[L_t | ξ_t], what the weights add; R₀ is the sum of both.
-        coefficients: q_k = (1 − ηλ_k)²; mode k's part shrinks by about that at every step.
+        coefficients: q_k = (1 − ηλ_k)²; mode k's part of R_j shrinks by about that at every step,
+            if residuals and inputs are independent (skewed ones add parts of coefficient 1 − ηλ).
         weights: mode k's part of R₁, exactly; they sum to it and may be negative.
         long_run: R₀ + 2 Σ_{j≥1} R_j: n times the variance of the mean of n → ∞ losses.
     """
