@@ -27,13 +27,13 @@ class FloorNoise:
     """How the mini-batch losses of SGD at its floor hang together.
 
     Attributes:
-        autocovariance: R_j = Cov(L_t, L_{t+j}), j = 0, …, lags, squared loss units.
-        batch: E Var(L_t | ξ_t), what the choice of the batch adds to R₀.
-        wander: Var E[L_t | ξ_t], what the weights add; R₀ is the sum of both.
-        coefficients: q_k = (1 − ηλ_k)²; mode k's part of R_j shrinks by about that at every step,
+        autocovariance: Φ_j = Cov(L_t, L_{t+j}), j = 0, …, lags, squared loss units.
+        batch: E Var(L_t | ξ_t), what the choice of the batch adds to Φ₀.
+        wander: Var E[L_t | ξ_t], what the weights add; Φ₀ is the sum of both.
+        coefficients: q_k = (1 − ηλ_k)²; mode k's part of Φ_j shrinks by about that at every step,
             if residuals and inputs are independent (skewed ones add parts of coefficient 1 − ηλ).
-        weights: mode k's part of R₁, exactly; they sum to it and may be negative.
-        long_run: R₀ + 2 Σ_{j≥1} R_j: n times the variance of the mean of n → ∞ losses.
+        weights: mode k's part of Φ₁, exactly; they sum to it and may be negative.
+        long_run: Φ₀ + 2 Σ_{j≥1} Φ_j: n times the variance of the mean of n → ∞ losses.
     """
 
     autocovariance: Float[np.ndarray, " lags"]
@@ -45,24 +45,24 @@ class FloorNoise:
 
     @property
     def correlation(self) -> float:
-        """R₁/R₀: how much of the noise the next loss remembers."""
+        """Φ₁/Φ₀: how much of the noise the next loss remembers."""
         return float(self.autocovariance[1] / self.autocovariance[0])
 
     @property
     def inflation(self) -> float:
-        """Σ R_j/R₀ over all lags, negative ones included: n losses are worth n over this."""
+        """Σ Φ_j/Φ₀ over all lags, negative ones included: n losses are worth n over this."""
         return self.long_run / float(self.autocovariance[0])
 
     @property
     def memory(self) -> float:
-        """Σ_{j≥1} R_j/R₁, steps: how long the slow part lasts."""
+        """Σ_{j≥1} Φ_j/Φ₁, steps: how long the slow part lasts."""
         return 0.5 * (self.inflation - 1.0) / self.correlation
 
     def summary(self) -> str:
         """Return the noise's size, where it comes from and what it does to a mean, in words."""
-        R0 = float(self.autocovariance[0])
+        Φ0 = float(self.autocovariance[0])
         return (
-            f"Noise of standard deviation {R0**0.5:.4g}, {self.batch / R0:.2%} of its variance "
+            f"Noise of standard deviation {Φ0**0.5:.4g}, {self.batch / Φ0:.2%} of its variance "
             f"from the batch; the next loss remembers {self.correlation:+.3%} of it, for "
             f"{self.memory:.3g} steps. So n losses are worth n/{self.inflation:.4g} independent "
             f"ones."
@@ -84,11 +84,11 @@ def loss_autocovariance(
 ) -> FloorNoise:
     """Return the autocovariance of the mini-batch loss of SGD that has reached its floor.
 
-    With ⟨M⟩ᵢ = xᵢᵀMxᵢ, M = M_∞ of `noise_floor`, ξ taken for Gaussian, and S_j, s_j = the
-    covariances of L_t with ξξᵀ and with ξ, j steps on,
+    With M = M_∞ of `noise_floor`, ξ taken for Gaussian, and Ψ_j, Ψ̄_j = the covariances of L_t
+    with ξξᵀ and with ξ, j steps on,
 
-        R₀ = ½ tr(HMHM) + χ (mean of ℓᵢ² − mean of L²)
-        R_j = ½ tr(HS_j),  S_{j+1} = T_η(S_j) − (2η²χ/n) Σ εᵢ xᵢxᵢᵀ xᵢᵀs_j,  s_{j+1} = (I − ηH)s_j.
+        Φ₀ = ½ tr(HMHM) + χ (mean of ¼rᵢ⁴ − mean of L²),  rᵢ = xᵢᵀξ − εᵢ
+        Φ_j = ½ tr(HΨ_j),  Ψ_{j+1} = T_η(Ψ_j) − (2η²χ/n) Σ εᵢ xᵢxᵢᵀ xᵢᵀΨ̄_j,  Ψ̄_{j+1} = (I − ηH)Ψ̄_j.
 
     Args:
         inputs, lr, batch_size, loss, replacement: as in `noise_floor`.
@@ -99,7 +99,7 @@ def loss_autocovariance(
         ValueError: a rate above half the critical one, where no Gaussian tells the noise; several
             outputs; or no noise: every example is fitted, or the batch holds all of them.
 
-    Targets ±1 at x = 1, one drawn: R₀ = 7/18, and the step undoes what the batch saw.
+    Targets ±1 at x = 1, one drawn: Φ₀ = 7/18, and the step undoes what the batch saw.
 
     >>> noise = loss_autocovariance([[1.0], [1.0]], [1.0, -1.0], lr=0.5, batch_size=1, lags=2)
     >>> (72 * noise.autocovariance).round(6).tolist()
@@ -112,22 +112,22 @@ def loss_autocovariance(
     _refuse(problem, targets, χ, lr, critical)
     skew = problem.noise_skew(batch_size, replacement=replacement)
     λ, unit, M = problem.eigenvalues, problem.unit**2, floor_moment(problem, rate, χ)
-    S, mean = _one_step_on(problem, M, rate, χ, skew)
+    Ψ, mean = _one_step_on(problem, M, rate, χ, skew)
 
     def pull(mean: Float[np.ndarray, "r 1"]) -> Float[np.ndarray, "r r"]:
         return -2 * rate**2 * χ * problem.spread(problem.residual_sum(mean))
 
-    weights = 0.5 * unit * λ * np.diag(S)
-    slow = at_rest(problem, rate, χ, S + pull(mean / (rate * λ)[:, None]))
+    weights = 0.5 * unit * λ * np.diag(Ψ)
+    slow = at_rest(problem, rate, χ, Ψ + pull(mean / (rate * λ)[:, None]))
     wander, batch = _variances(problem, M, χ)
-    R = np.empty(lags + 1)
-    R[0] = wander + batch
+    Φ = np.empty(lags + 1)
+    Φ[0] = wander + batch
     for j in range(1, lags + 1):
-        R[j] = 0.5 * λ @ np.diag(S)
-        S, mean = problem.transport(S, rate, χ) + pull(mean), mean - (rate * λ)[:, None] * mean
-    long_run = unit * (R[0] + λ @ np.diag(slow))
+        Φ[j] = 0.5 * λ @ np.diag(Ψ)
+        Ψ, mean = problem.transport(Ψ, rate, χ) + pull(mean), mean - (rate * λ)[:, None] * mean
+    long_run = unit * (Φ[0] + λ @ np.diag(slow))
     coefficients = (1 - rate * λ) ** 2
-    return FloorNoise(unit * R, unit * batch, unit * wander, coefficients, weights, float(long_run))
+    return FloorNoise(unit * Φ, unit * batch, unit * wander, coefficients, weights, float(long_run))
 
 
 def _refuse(problem: Moments, targets: Any, χ: float, lr: float, critical: float) -> None:
@@ -161,20 +161,20 @@ def _fourth(problem: Moments, M: Float[np.ndarray, "r r"]) -> Float[np.ndarray, 
 def _one_step_on(
     problem: Moments, M: Float[np.ndarray, "r r"], rate: float, χ: float, χ3: float
 ) -> tuple[Float[np.ndarray, "r r"], Float[np.ndarray, "r 1"]]:
-    """S₁ and s₁: what a batch's loss has to do with the weights that the batch makes."""
+    """Ψ₁ and Ψ̄₁: what a batch's loss has to do with the weights that the batch makes."""
     λ, F = problem.eigenvalues, problem.loss(M) / problem.unit
     H, A, ε, along = np.diag(λ), 1 - rate * λ, problem.residuals[:, 0], problem.along(M)
     MHM = M @ H @ M
-    W = problem.spread(ε**2 + along)  # (1/n) Σ E rᵢ² xᵢxᵢᵀ
-    undone = 1.5 * M @ W - (F * M + MHM) @ H  # E ξ Cov(ℓ, g | ξ)ᵀ, one example drawn
+    G = problem.spread(ε**2 + along)  # (1/n) Σ E rᵢ² xᵢxᵢᵀ
+    undone = 1.5 * M @ G - (F * M + MHM) @ H  # E ξ Cov(½r², g | ξ)ᵀ, one example drawn
     kicked = (
         0.5 * problem.spread(_fourth(problem, M))
-        - F * W
+        - F * G
         - problem.spread(problem.along(MHM))
-        - 1.5 * (W @ M @ H + H @ M @ W)
+        - 1.5 * (G @ M @ H + H @ M @ G)
         + 2 * H @ (F * M + MHM) @ H
-    )  # E of the third central moment of ℓ, g and g
+    )  # E of the third central moment of ½r², g and g
     undone = A[:, None] * undone
-    S = problem.transport(MHM, rate, χ) - rate * χ * (undone + undone.T) + rate**2 * χ3 * kicked
-    push = 0.5 * problem.Z.T @ (ε**3 + 3 * ε * along) / len(ε)  # −E Cov(ℓ, g | ξ)
-    return S, (rate * χ * push)[:, None]
+    Ψ = problem.transport(MHM, rate, χ) - rate * χ * (undone + undone.T) + rate**2 * χ3 * kicked
+    push = 0.5 * problem.Z.T @ (ε**3 + 3 * ε * along) / len(ε)  # −E Cov(½r², g | ξ)
+    return Ψ, (rate * χ * push)[:, None]

@@ -35,19 +35,19 @@ def gaussian_start(
 def over_all_batches(
     x: np.ndarray, y: np.ndarray, lr: float, rows: np.ndarray, replacement: bool
 ) -> np.ndarray:
-    """R₀, R₁ and R₂ over every sequence of batches: no chance, no formula."""
+    """Φ₀, Φ₁ and Φ₂ over every sequence of batches: no chance, no formula."""
     weights, chances = gaussian_start(x, y, lr, rows.shape[1], replacement)
-    weights, R = weights[:, None], []
+    weights, Φ = weights[:, None], []
     for j in range(3):
         residual = weights @ x.T - y
         losses = 0.5 * (residual[..., rows] ** 2).mean(-1)  # (start, path, batch)
         if j == 0:
             first = losses[:, 0] - chances @ losses[:, 0].mean(1)
         later = losses.reshape(len(chances), len(rows), -1).mean(2) if j else first
-        R.append(chances @ (first * later).mean(1))
+        Φ.append(chances @ (first * later).mean(1))
         steps = np.einsum("spkb,kbd->spkd", residual[..., rows], x[rows]) / rows.shape[1]
         weights = (weights[:, :, None] - lr * steps).reshape(len(chances), -1, x.shape[1])
-    return np.array(R)
+    return np.array(Φ)
 
 
 @pytest.mark.claim("C3.9")
@@ -89,7 +89,7 @@ def test_the_long_run_variance_is_the_sum_over_all_lags() -> None:
 
 
 def without_closure(x: np.ndarray, y: np.ndarray, lr: float, lags: int) -> np.ndarray:
-    """R_j of one weight at its true floor, B = 2: four moments of ξ from every batch."""
+    """Φ_j of one weight at its true floor, B = 2: four moments of ξ from every batch."""
     rows, ε = batches_of(len(x), 2, True), y - x * (x @ y) / (x @ x)
     steps = [Polynomial([lr * (x[r] * ε[r]).mean(), 1 - lr * (x[r] ** 2).mean()]) for r in rows]
     losses = [sum(Polynomial([-ε[i], x[i]]) ** 2 for i in r) / 4 for r in rows]
@@ -107,11 +107,11 @@ def without_closure(x: np.ndarray, y: np.ndarray, lr: float, lags: int) -> np.nd
     )
     once = np.mean([step.coef for step in steps], axis=0)
     twice = np.mean([(step**2).coef for step in steps], axis=0)
-    R = [mean([loss**2 for loss in off])]
+    Φ = [mean([loss**2 for loss in off])]
     for _ in range(lags):
-        R.append((x @ x) / len(x) * second / 2)
+        Φ.append((x @ x) / len(x) * second / 2)
         first, second = once[1] * first, twice[2] * second + twice[1] * first
-    return np.array(R)
+    return np.array(Φ)
 
 
 @pytest.mark.claim("C3.10")
@@ -187,9 +187,9 @@ def test_real_runs_have_the_predicted_autocovariance(
     noise = loss_autocovariance(x, y, batch_size=batch, lags=4, **settings)
     losses = losses_at_the_floor(x, y, batch=batch, steps=300, runs=2000, seed=1, **settings)
     off = (losses - losses.mean()) / noise.autocovariance[0] ** 0.5
-    for j, R in enumerate(noise.autocovariance / noise.autocovariance[0]):
+    for j, Φ in enumerate(noise.autocovariance / noise.autocovariance[0]):
         seen = (off[:, : 300 - j] * off[:, j:]).mean(1)
-        assert abs(seen.mean() - R) <= 4.5 * seen.std() / 2000**0.5 + 0.005
+        assert abs(seen.mean() - Φ) <= 4.5 * seen.std() / 2000**0.5 + 0.005
     assert 300 * off.mean(1).var() == pytest.approx(noise.inflation, rel=4.5 / 1000**0.5)
 
 
