@@ -143,7 +143,8 @@ def at_rest(
     solution, failed = gmres(operator, source.ravel() / rate, rtol=1e-12, atol=0.0, restart=200)
     if failed:
         raise ValueError(
-            f"lr = {rate / problem.unit:g} is too close to the critical rate to find the floor."
+            f"lr = {rate / problem.unit:g} is too close to the critical rate to find the floor; "
+            "try 0.99 of it."
         )
     return solution.reshape(r, r) / scale
 
