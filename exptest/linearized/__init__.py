@@ -1,6 +1,7 @@
 """The loss model: what a linear(ized) network's loss curve must look like. No statistics here."""
 
 from exptest.linearized.bounds import max_learning_rate
+from exptest.linearized.floor_noise import FloorNoise, loss_autocovariance
 from exptest.linearized.function_space import CrossEntropyModel
 from exptest.linearized.loss_model import LossModel
 from exptest.linearized.ntk import empirical_ntk
@@ -17,6 +18,7 @@ from exptest.linearized.wide import wide_network
 
 __all__ = [
     "CrossEntropyModel",
+    "FloorNoise",
     "LinearizedNetwork",
     "LossModel",
     "SingleExponential",
@@ -29,6 +31,7 @@ __all__ = [
     "expected_sgd_loss",
     "knee",
     "linearize",
+    "loss_autocovariance",
     "max_learning_rate",
     "mean_square_critical_rate",
     "noise_floor",

@@ -66,6 +66,13 @@ class Moments:
             )
         return (n - B) / (B * (n - 1)) if n > 1 else 0.0
 
+    def noise_skew(self, batch_size: int, *, replacement: bool) -> float:
+        """χ₃: the share of one example's third central moments that a batch keeps."""
+        n, B = len(self.Z), batch_size
+        if replacement:
+            return 1.0 / B**2
+        return (n - B) * (n - 2 * B) / (B**2 * (n - 1) * (n - 2)) if n > 2 else 0.0
+
     def loss(self, M: Float[np.ndarray, "r r"]) -> float:
         return self.unit * (self.optimum + 0.5 * float(self.eigenvalues @ np.diag(M)))
 
@@ -80,8 +87,11 @@ class Moments:
     def quadratic(self, M: Float[np.ndarray, "r r"], χ: float) -> Float[np.ndarray, "r r"]:
         """Q(M)."""
         λ = self.eigenvalues
-        power = np.einsum("ij,ij->i", self.Z @ M, self.Z)
-        return (1 - χ) * (λ[:, None] * M * λ) + χ * self.spread(power)
+        return (1 - χ) * (λ[:, None] * M * λ) + χ * self.spread(self.along(M))
+
+    def along(self, M: Float[np.ndarray, "r r"]) -> Float[np.ndarray, " n"]:
+        """xᵢᵀMxᵢ."""
+        return np.einsum("ij,ij->i", self.Z @ M, self.Z)
 
     def transport(self, M: Float[np.ndarray, "r r"], rate: float, χ: float) -> np.ndarray:
         """T_η(M)."""

@@ -103,6 +103,14 @@ def noise_floor(
 
     Claim C3.6.
     """
+    problem, rate, χ, _ = floor_problem(inputs, targets, lr, batch_size, loss, replacement)
+    return problem.loss(floor_moment(problem, rate, χ))
+
+
+def floor_problem(
+    inputs: Any, targets: Any, lr: float, batch_size: int, loss: str, replacement: bool
+) -> tuple[Moments, float, float, float]:
+    """Return the problem, η in units of ½MSE, χ and η_ms, for a rate at which there is a floor."""
     critical = mean_square_critical_rate(
         inputs, batch_size=batch_size, loss=loss, replacement=replacement, targets=targets
     )
@@ -111,7 +119,19 @@ def noise_floor(
             f"at lr = {lr:g} the expected loss diverges; try less than {critical:.4g}."
         )
     problem = Moments.of(inputs, targets, None, loss=loss)
-    χ, rate = problem.noise_share(batch_size, replacement=replacement), problem.unit * lr
+    χ = problem.noise_share(batch_size, replacement=replacement)
+    return problem, problem.unit * lr, χ, critical
+
+
+def floor_moment(problem: Moments, rate: float, χ: float) -> Float[np.ndarray, "r r"]:
+    """M_∞, the second moment of ξ at the floor."""
+    return at_rest(problem, rate, χ, rate**2 * χ * problem.spread(problem.residual_power))
+
+
+def at_rest(
+    problem: Moments, rate: float, χ: float, source: Float[np.ndarray, "r r"]
+) -> Float[np.ndarray, "r r"]:
+    """Return the M with M = T_η(M) + source, for a rate below the critical one."""
     r = len(problem.eigenvalues)
     scale = problem.pair_sums()
 
@@ -120,13 +140,13 @@ def noise_floor(
         return (scale * M - rate * problem.quadratic(M, χ)).ravel()
 
     operator = LinearOperator((r * r, r * r), matvec=gap, dtype=np.float64)
-    source = rate * χ * problem.spread(problem.residual_power)
-    solution, failed = gmres(operator, source.ravel(), rtol=1e-12, atol=0.0, restart=200)
+    solution, failed = gmres(operator, source.ravel() / rate, rtol=1e-12, atol=0.0, restart=200)
     if failed:
         raise ValueError(
-            f"lr = {lr:g} is too close to the critical {critical:.6g} to find the floor."
+            f"lr = {rate / problem.unit:g} is too close to the critical rate to find the floor; "
+            "try 0.99 of it."
         )
-    return problem.loss(solution.reshape(r, r) / scale)
+    return solution.reshape(r, r) / scale
 
 
 def mean_square_critical_rate(
