@@ -102,7 +102,11 @@ def _slope(window: WindowFits, level: float) -> tuple[float, float, float]:
     certain = window.certain_decay()
     noise = window.noise() if certain is None else certain[1]
     sse = sse if certain is None else certain[0].sse
-    reach = float(stdtrit(noise.df, 0.5 + level / 2.0)) * fall_error(window, sse, noise) * -window.shape.step
+    reach = (
+        float(stdtrit(noise.df, 0.5 + level / 2.0))
+        * fall_error(window, sse, noise)
+        * -window.shape.step
+    )
     return slope, slope - reach, slope + reach
 
 

@@ -140,13 +140,19 @@ def _sizes(
     parts = shares * relative
     swell = parts.sum(axis=1)
     unsure = parts**2 @ (1.0 / (free + LENT)) / swell**2
-    return np.sqrt(relative), np.maximum(swell, 1.0), UNSURE * unsure * np.clip(swell - 1.0, 0.0, 1.0)
+    return (
+        np.sqrt(relative),
+        np.maximum(swell, 1.0),
+        UNSURE * unsure * np.clip(swell - 1.0, 0.0, 1.0),
+    )
 
 
 @lru_cache(maxsize=64)
 def _stretches(
     n: int, period: int
-) -> tuple[np.ndarray, Float[np.ndarray, " s"], Float[np.ndarray, " s"], Float[np.ndarray, "1+g s"]]:
+) -> tuple[
+    np.ndarray, Float[np.ndarray, " s"], Float[np.ndarray, " s"], Float[np.ndarray, "1+g s"]
+]:
     """Return start, dimensions, free ones of every stretch, and the energy of ℓ and e_k in it."""
     starts = np.unique((np.array(STRETCHES) * n).round().astype(int))
     starts = np.array([0, *starts[starts >= SHORTEST]])

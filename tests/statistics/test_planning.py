@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.special import ndtr, stdtrit
 
 from exptest.statistics import compare_curves, fit_exponential, fit_power_law
 from exptest.statistics.calibration import pvalues
 from exptest.statistics.diagnosis import diagnose, power_on
-from exptest.statistics.geometry import CORRELATIONS, geometry
-from exptest.statistics.noise import expected_autocorrelation, noise_of
 from exptest.statistics.repeated import (
     AlphaSpending,
     EProcess,
