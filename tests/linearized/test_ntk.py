@@ -125,7 +125,8 @@ def test_the_model_and_the_precision_asked_for() -> None:
     model = STACKS["mlp"]()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     assert empirical_ntk(model, inputs(3), dtype=torch.float64).dtype == torch.float64
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    after = model.state_dict()
+    assert all(v.dtype == torch.float32 and torch.equal(v, before[k]) for k, v in after.items())
     assert all(p.grad is None for p in model.parameters())
 
 
