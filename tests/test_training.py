@@ -103,8 +103,10 @@ def test_metrics_are_measured_in_evaluation_mode_without_changing_training() -> 
         modes.append(net.training)
         return 1.0
 
-    history = run(model(), evaluate={"one": metric}, evaluate_every=50)
+    net = model()
+    history = run(net, evaluate={"one": metric}, evaluate_every=50)
     assert modes == [False] * 3
+    assert all(module.training for module in net.modules())
     assert [row["step"] for row in history.evaluations] == [50, 100, 120]
     assert history.final("one") == 1.0
     with pytest.raises(KeyError, match=r"no metric 'two', evaluated were \['one'\]"):

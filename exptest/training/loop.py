@@ -20,7 +20,7 @@ from exptest.training.batches import Batches
 from exptest.training.history import History
 from exptest.training.start import default_max_lr
 from exptest.training.triple import check_parts, check_triple
-from exptest.training.undisturbed import RandomState, seed_everything, undisturbed
+from exptest.training.undisturbed import RandomState, evaluating, seed_everything, undisturbed
 
 Metric = Callable[[nn.Module], float]
 
@@ -150,11 +150,8 @@ class Training:
     def measure(self) -> dict[str, float]:
         """Evaluate every metric now and keep the result."""
         if not self._evaluations or self._evaluations[-1]["step"] != self.steps:
-            was_training = self.model.training
-            self.model.eval()
-            with torch.no_grad():
+            with evaluating(self.model), torch.no_grad():
                 row = {name: float(metric(self.model)) for name, metric in self.evaluate.items()}
-            self.model.train(was_training)
             self._evaluations.append({"step": self.steps, **row})
         return self._evaluations[-1]
 

@@ -53,6 +53,18 @@ def _set_device_generator(device: torch.device, state: Tensor) -> None:
 
 
 @contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model is in evaluation mode inside; every module has its own mode again after."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
 def undisturbed(*modules: Any, state: RandomState) -> Iterator[None]:
     """Whatever happens inside, modules and random numbers come out as they went in.
 

@@ -153,6 +153,24 @@ def test_the_floor_is_where_the_expected_loss_comes_to_rest(
 
 
 @pytest.mark.claim("C3.6")
+@pytest.mark.parametrize(("batch", "replacement"), SAMPLING)
+def test_the_floor_is_the_mean_loss_at_the_fixed_point_of_every_batch(
+    batch: int, replacement: bool
+) -> None:
+    """The moments of (w, 1), which a step maps linearly; those that the mean step keeps."""
+    x, y = X[:4, :2], Y[:4, 0]
+    lr = 0.4 * mean_square_critical_rate(x, batch_size=batch, replacement=replacement)
+    both = np.column_stack([x, -y])
+    steps = steps_of(both, lr, batch, replacement)
+    steps[:, 2] = [0.0, 0.0, 1.0]
+    values, vectors = np.linalg.eig(moment_operator(steps))
+    kept = vectors[:, np.argmin(abs(values - 1.0))].reshape(3, 3)
+    loss = np.einsum("ni,ij,nj->n", both, kept / kept[2, 2], both).mean() / 2
+    found = noise_floor(x, y, lr=lr, batch_size=batch, replacement=replacement)
+    assert found == pytest.approx(loss, rel=1e-9)
+
+
+@pytest.mark.claim("C3.6")
 @pytest.mark.parametrize("replacement", [True, False])
 def test_the_floors_excess_is_proportional_to_a_small_rate(replacement: bool) -> None:
     best = LossModel.from_linear(X, Y).floor

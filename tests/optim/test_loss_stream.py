@@ -58,7 +58,7 @@ def test_losses_that_come_only_when_waited_for_lead_to_the_same_decisions(
                 patch.setattr(Tensor, "is_cpu", False)
                 patch.setattr(LossStream, "_collect", slow)
             run = Run("sgd", max_lr=0.1)
-            for step in range(1400):
+            for step in range(2450):
                 run.step(step)
         told.append([(d.step, d.accepted, d.window) for d in run.exptest.record.decisions])
     assert told[0] == told[1]

@@ -38,6 +38,7 @@ def test_the_record_is_written_and_replayed(lab: TrainingLab, tmp_path: Path) ->
     ratio = lab.run.decisions[0].path_ratio
     replayed = replay(file, lab.run.tuner.max_lr, column="loss", path_ratio=ratio)
     assert replayed.decisions[0].step == lab.run.decisions[0].step
+    np.testing.assert_array_equal(replayed.losses, lab.run.losses[: len(replayed.losses)])
     for ending in ("png", "svg"):
         assert lab.save_figure(tmp_path / f"run.{ending}").stat().st_size > 10_000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,13 @@ def test_the_open_window_moves_with_the_run() -> None:
     assert list(window.rate.get_xdata()) == [0, 20]
     assert list(window.rate.get_ydata()) == [run.tuner.lr] * 2
     assert meaning(window.rate.get_color()) == "rate"
+    while not run.decisions:
+        run.step()
+    for _ in range(5):
+        run.step()
+    window.moved(run)
+    assert window.progress.get_x() == run.start - 0.5 > 0
+    assert window.progress.get_width() == 5
 
 
 @pytest.mark.parametrize(("slope", "color"), [(-1.0, "exponential"), (1.0, "rejected")])
@@ -91,7 +99,8 @@ def test_a_settled_window_is_painted_in_its_verdict_s_colour(
     picture.frame(run, None)
     while not run.decisions:
         run.step()
-    settle(decision := run.decisions[0])
+    decision = run.decisions[0]
+    settle(decision := replace(decision, lr_after=decision.lr_before / 3))
     assert decision.test is not None
     shades, *_ = (part for part in painted if isinstance(part, PolyCollection))
     verdict = "accepted" if decision.accepted else "rejected"
