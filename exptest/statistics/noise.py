@@ -151,7 +151,7 @@ def _sizes(
 def _stretches(
     n: int, period: int
 ) -> tuple[
-    np.ndarray, Float[np.ndarray, " s"], Float[np.ndarray, " s"], Float[np.ndarray, "1+g s"]
+    np.ndarray, Float[np.ndarray, " s"], Float[np.ndarray, " s"], Float[np.ndarray, "q s"]
 ]:
     """Return start, dimensions, free ones of every stretch, and the energy of ℓ and e_k in it."""
     starts = np.unique((np.array(STRETCHES) * n).round().astype(int))

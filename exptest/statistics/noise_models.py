@@ -50,14 +50,14 @@ class NoiseModels:
         correlation: lag 1, shape (j,).
         edges: first half wave of each band, shape (b,).
         inverse: 1/S_b, S_b the expected energy of the residuals per dimension, shape (j, b).
-        along: variance along ℓ and every e_k, shape (j, 1 + g).
+        along: variance along ℓ and every e_k, shape (j, q), q = 1 + g.
     """
 
     log_prior: Float[np.ndarray, " j"]
     correlation: Float[np.ndarray, " j"]
     edges: np.ndarray
     inverse: Float[np.ndarray, "j b"]
-    along: Float[np.ndarray, "j 1+g"]
+    along: Float[np.ndarray, "j q"]
 
 
 @lru_cache(maxsize=256)
