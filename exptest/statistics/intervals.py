@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq, minimize_scalar
-from scipy.special import stdtrit
 
 from exptest import _checks
 from exptest.statistics.blocks import averaged
@@ -102,11 +101,7 @@ def _slope(window: WindowFits, level: float) -> tuple[float, float, float]:
     certain = window.certain_decay()
     noise = window.noise() if certain is None else certain[1]
     sse = sse if certain is None else certain[0].sse
-    reach = (
-        float(stdtrit(noise.df, 0.5 + level / 2.0))
-        * fall_error(window, sse, noise)
-        * -window.shape.step
-    )
+    reach = noise.quantile(0.5 + level / 2.0) * fall_error(window, sse, noise) * -window.shape.step
     return slope, slope - reach, slope + reach
 
 
@@ -116,7 +111,7 @@ def _profiled(window: WindowFits, parameter: str, level: float) -> tuple[float, 
     best = window.problem.best(searched)
     profile = (_rate_profile if parameter == "rate" else _floor_profile)(window, best, searched)
     noise = describe_noise(best.residual, 3)
-    t = float(stdtrit(noise.df, 0.5 + level / 2.0))
+    t = noise.quantile(0.5 + level / 2.0)
     least = min(best.sse, profile.sse(profile.estimate))
     limit = least * (1.0 + t * t / noise.information)
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 from scipy.fft import dct
+from scipy.special import stdtr, stdtrit
 
 from exptest.statistics.geometry import RATES, geometry
 from exptest.statistics.noise_models import NoiseModels, noise_models
@@ -27,14 +28,18 @@ Curves = Float[np.ndarray, " g"]
 BLIND, SEEING = 8, 20
 # Models of less probability than this are left out of the average.
 NEGLIGIBLE = 1e-5
-# Tuned: losses at which the spread of the models' variances counts once against the df.
-DOUBTFUL, LEAST_DF = 110.0, 0.7
+# Tuned: losses at which the spread of the models' variances counts once against the df; fewer
+# losses make it count more, up to this often.
+DOUBTFUL, MOST_DOUBT, LEAST_DF = 110.0, 4.84, 0.7
 # Where the stretches of a window begin, and the least losses of the first.
 STRETCHES, SHORTEST = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4), 4
 # Losses of average size that each stretch is lent; those of the first that a fast decay fits.
 LENT, TAKEN = 1.0, 2.0
 # Tuned: how often the uncertainty of a stretch counts against the df.
 UNSURE = 2.0
+# The least information: over models e^−8 times as likely as the best, noise 4 times as large at
+# the start (16 in variance) as later.
+PLAUSIBLE, SWOLLEN = 8.0, 16.0
 # Residuals smoother than this (see `_is_missed_curve`) are a curve that the fit missed.
 SMOOTH, SMOOTH_LONG, SLOWEST_WAVES = 0.2, 30.0, 5
 
@@ -48,7 +53,9 @@ class Noise:
         variance: of the noise of one loss, loss units squared.
         information: m, such that m · fall²/SSE compares with a squared t of ``df``.
         df: degrees of freedom, fewer than losses to spare because the noise is uncertain.
-        curves, curves_df: both, along the directions e_k in place of the line.
+        least: information that any plausible noise leaves, with ``free`` degrees of freedom.
+        free: losses to spare.
+        curves, curves_df, curves_least: the same along the directions e_k in place of the line.
         sizes: size of the noise in the stretches of the window, relative to the whole.
     """
 
@@ -56,9 +63,22 @@ class Noise:
     variance: float
     information: float
     df: float
+    least: float
+    free: float
     curves: Curves = field(repr=False, compare=False)
     curves_df: Curves = field(repr=False, compare=False)
+    curves_least: Curves = field(repr=False, compare=False)
     sizes: Float[np.ndarray, " s"] = field(repr=False, compare=False)
+
+    def tail(self, t: float) -> float:
+        """Return P(T < t): doubtful noise has heavy tails, but no plausible one is beyond least."""
+        surely = t * math.sqrt(self.least / self.information)
+        return float(min(stdtr(self.df, t), stdtr(self.free, surely)))
+
+    def quantile(self, probability: float) -> float:
+        """Return the t above ½ of this probability, the inverse of ``tail``."""
+        surely = stdtrit(self.free, probability) * math.sqrt(self.information / self.least)
+        return float(min(stdtrit(self.df, probability), surely))
 
 
 def describe_noise(residual: Vector, parameters: int, period: int = 1) -> Noise:
@@ -73,9 +93,10 @@ def describe_noise(residual: Vector, parameters: int, period: int = 1) -> Noise:
         return independent_noise(residual, parameters, period)
     models = noise_models(len(residual), parameters, period)
     weight, scale = weigh(models, power, n - parameters)
-    variance, spread = _average(models, weight, scale)
+    variance, spread, most = _average(models, weight, scale)
     sizes, swell, unsure = _sizes(residual, energy, period)
-    doubt = (DOUBTFUL / n) ** 2 * spread / 2.0
+    least = energy / (most * np.maximum(swell, _stretches(len(residual), period).swollen))
+    doubt = min((DOUBTFUL / n) ** 2, MOST_DOUBT) * spread / 2.0
     if n < SEEING:
         belief = max(n - BLIND, 0.0) / (SEEING - BLIND)
         variance = variance**belief * (energy / (n - parameters)) ** (1.0 - belief)
@@ -87,8 +108,11 @@ def describe_noise(residual: Vector, parameters: int, period: int = 1) -> Noise:
         variance=math.exp(float(weight @ np.log(scale))),
         information=float(information[0]),
         df=float(df[0]),
+        least=float(min(least[0], information[0])),
+        free=float(n - parameters),
         curves=information[1:],
         curves_df=df[1:],
+        curves_least=np.minimum(least, information)[1:],
         sizes=sizes,
     )
 
@@ -98,7 +122,7 @@ def independent_noise(residual: Vector, parameters: int, period: int = 1) -> Noi
     free = float(len(residual) - parameters - period + 1)
     variance = float(residual @ residual) / max(free, 1.0)
     each = np.full(RATES, free)
-    return Noise(0.0, variance, free, free, each, each, np.ones(len(STRETCHES)))
+    return Noise(0.0, variance, free, free, free, free, each, each, each, np.ones(len(STRETCHES)))
 
 
 def weigh(
@@ -117,12 +141,13 @@ def weigh(
 
 def _average(
     models: NoiseModels, weight: Float[np.ndarray, " j"], scale: Float[np.ndarray, " j"]
-) -> tuple[Curves, Curves]:
-    """Return mean of the variance along ℓ and e_k over the models, and variance of its logarithm."""
+) -> tuple[Curves, Curves, Curves]:
+    """Return the variance along ℓ and e_k: mean over the models, variance of its logarithm, most."""
     likely = weight > NEGLIGIBLE
     weight, along = weight[likely], scale[likely, None] * models.along[likely]
     logs = np.log(along)
-    return weight @ along, weight @ (logs - weight @ logs) ** 2
+    plausible = weight > math.exp(-PLAUSIBLE) * weight.max()
+    return weight @ along, weight @ (logs - weight @ logs) ** 2, along[plausible].max(axis=0)
 
 
 def _sizes(
@@ -132,12 +157,13 @@ def _sizes(
 
     That is the variance there, at least 1, and the share of 1/df that its uncertainty costs.
     """
-    starts, count, free, shares = _stretches(len(residual), period)
+    known = _stretches(len(residual), period)
+    starts, count, free = known.starts, known.count, known.free
     total = float(count.sum())
     found = np.add.reduceat(residual * residual, starts) * (total / energy)
     relative = (found + LENT) / (free + LENT)
     relative *= total / float(relative @ count)
-    parts = shares * relative
+    parts = known.shares * relative
     swell = parts.sum(axis=1)
     unsure = parts**2 @ (1.0 / (free + LENT)) / swell**2
     return (
@@ -147,21 +173,29 @@ def _sizes(
     )
 
 
+@dataclass(frozen=True)
+class _Stretches:
+    """Start, dimensions, free ones of every stretch; shares of ℓ and e_k in it; the largest swell."""
+
+    starts: np.ndarray
+    count: Float[np.ndarray, " s"]
+    free: Float[np.ndarray, " s"]
+    shares: Float[np.ndarray, "q s"]
+    swollen: Float[np.ndarray, " q"]
+
+
 @lru_cache(maxsize=64)
-def _stretches(
-    n: int, period: int
-) -> tuple[
-    np.ndarray, Float[np.ndarray, " s"], Float[np.ndarray, " s"], Float[np.ndarray, "q s"]
-]:
-    """Return start, dimensions, free ones of every stretch, and the energy of ℓ and e_k in it."""
+def _stretches(n: int, period: int) -> _Stretches:
     starts = np.unique((np.array(STRETCHES) * n).round().astype(int))
     starts = np.array([0, *starts[starts >= SHORTEST]])
     count = np.add.reduceat(1.0 - 1.0 / times_seen(n, period), starts)
     free = count.copy()
     free[0] = max(free[0] - TAKEN, 0.5)
     shape = geometry(n, period)
-    energies = np.vstack([shape.line, shape.off_line]) ** 2
-    return starts, count, free, np.add.reduceat(energies, starts, axis=1)
+    shares = np.add.reduceat(np.vstack([shape.line, shape.off_line]) ** 2, starts, axis=1)
+    early = 1.0 + (SWOLLEN - 1.0) * np.tri(len(starts))  # row i: large up to the stretch i
+    swollen = (shares @ (early / (early @ count / count.sum())[:, None]).T).max(axis=1)
+    return _Stretches(starts, count, free, shares, swollen)
 
 
 def _is_missed_curve(power: Vector, energy: float) -> bool:

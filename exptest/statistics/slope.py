@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import stdtr
 
 from exptest import _checks
 from exptest.statistics import paper
@@ -104,7 +103,7 @@ def _calibrated(
         t, noise, remark = *_t(window, decay.sse, noise), AROUND_DECAY
     return SlopeTestResult(
         statistic=t,
-        pvalue=float(stdtr(noise.df, t)),
+        pvalue=noise.tail(t),
         df=noise.df,
         method="calibrated",
         n=len(y),
