@@ -98,9 +98,9 @@ def confidence_interval(losses: Any, parameter: str = "rate", *, level: float = 
 
 def _slope(window: WindowFits, level: float) -> tuple[float, float, float]:
     slope, _, sse = window.line
-    certain = window.certain_decay()
-    noise = window.noise() if certain is None else certain[1]
-    sse = sse if certain is None else certain[0].sse
+    found = window.clear_decay()
+    noise = window.noise() if found is None else found[1]
+    sse = sse if found is None else found[0].sse
     reach = noise.quantile(0.5 + level / 2.0) * fall_error(window, sse, noise) * -window.shape.step
     return slope, slope - reach, slope + reach
 

@@ -93,13 +93,13 @@ def _calibrated(
         if window.level:
             return _without_verdict(y, "calibrated", CONSTANT)
         t, noise, remark = math.copysign(math.inf, -window.fall), window.noise(), EXACT
-    elif (certain := window.certain_decay()) is None:
+    elif (found := window.clear_decay()) is None:
         t, noise, remark = *_t(window, window.sse, window.noise()), ""
-    elif not spiked and window.spike_beats(certain[0]):
+    elif not spiked and window.spike_beats(found[0]):
         rest = _calibrated(y[size:], independent, period, spiked=True)
         return replace(rest, n=len(y), line=fit_line(y), remark=SPIKE_REMARK)
     else:
-        decay, noise = certain
+        decay, noise = found
         t, noise, remark = *_t(window, decay.sse, noise), AROUND_DECAY
     return SlopeTestResult(
         statistic=t,

@@ -17,8 +17,8 @@ Vector = Float[np.ndarray, " n"]
 
 # Squared error of a straight line that is only rounding, per loss of size 1.
 ROUNDING = 16.0 * float(np.finfo(float).eps)
-# Slopes take the noise around the exponential only where that is beyond doubt.
-CERTAIN, WORTH_A_LOOK = 1e-4, 10.0
+# Slopes take the noise around the exponential where that is found at this level.
+CLEAR, WORTH_A_LOOK = 0.05, 4.0
 # A first loss is a spike when a line with a spike beats every decay by this many variances.
 SPIKE, SPIKE_SMALL = 4.0, 180.0
 
@@ -107,18 +107,18 @@ class WindowFits:
             return independent_noise(residual, parameters, self.period)
         return describe_noise(residual, parameters, self.period)
 
-    def certain_decay(self) -> tuple[Projection, Noise] | None:
-        """Return the best decay and the noise around it if the decay is beyond doubt."""
+    def clear_decay(self) -> tuple[Projection, Noise] | None:
+        """Return the best decay and the noise around it if the test finds it."""
         if self.free <= 5 or not self._worth_a_look():
             return None
         decay = self.decay()
         if decay is None:
             return None
         noise = self.noise(decay)
-        return (decay, noise) if self.pvalue(decay, noise) <= CERTAIN else None
+        return (decay, noise) if self.pvalue(decay, noise) <= CLEAR else None
 
     def _worth_a_look(self) -> bool:
-        """Whether the best tabulated decay beats the line by a plain F of 10 (p ≈ 0.001)."""
+        """Whether the best tabulated decay beats the line by a plain F of 4."""
         longest = max(float(self.along.max()), 0.0)
         centred = self.problem.centred
         left = float(centred @ centred) - longest**2

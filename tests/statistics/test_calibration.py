@@ -9,6 +9,7 @@ import pytest
 
 from exptest.statistics import exponential_test
 from exptest.statistics.calibration import power, pvalues, rejection_rates, simulate_null, size
+from exptest.statistics.phases import phase_centred
 from exptest.statistics.required import exponential_power
 from exptest.statistics.scenarios import NOISES, TRUTHS, Scenario
 
@@ -39,7 +40,7 @@ HARDEST = {
     "exponential": {"truths": (("flat", 0.0), ("line", 10.0)), "replications": 300},
     "slope": {"truths": (("flat", 0.0),), "replications": 600},
 }
-NOISY = ("iid", "t3", "shrinking", "growing", "AR(1) 0.5", "AR(1) 0.9")
+NOISY = ("iid", "t3", "shrinking", "AR(1) 0.9", "white + AR(1) 0.9", "early", "epochs")
 POOLED = {"noises": NOISY, "lengths": (20, 50, 200)}
 
 
@@ -175,8 +176,10 @@ def test_a_null_table_holds_statistic_and_pvalue() -> None:
 
 @pytest.mark.parametrize("noise", [name for name in NOISES if name != "random walk"])
 def test_every_noise_has_unit_size(noise: str) -> None:
-    losses = Scenario("flat", noise, 400).simulate(400)
-    assert losses.std() == pytest.approx(1.0, abs=0.06)
+    scenario = Scenario("flat", noise, 400)
+    losses = phase_centred(scenario.simulate(400), scenario.period) / np.sqrt(1 - scenario.period / 400)
+    assert losses[:, 40:].std() == pytest.approx(1.0, abs=0.06)
+    assert losses[:, :40].std() == pytest.approx(4.0 if noise == "early" else 1.0, abs=0.2)
 
 
 @pytest.mark.parametrize("truth", TRUTHS)

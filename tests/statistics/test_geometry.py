@@ -21,15 +21,10 @@ from exptest.statistics.null import (
 from exptest.statistics.scenarios import ar1
 
 
-def off_line(shape: Geometry) -> np.ndarray:
-    """e_k, row by row."""
-    return (shape.curves - shape.cosine[:, None] * shape.line) / shape.sine[:, None]
-
-
 @pytest.mark.parametrize("n", [5, 30, 200, 1000])
 def test_directions_are_what_they_say(n: int) -> None:
     shape = geometry(n)
-    e, x = off_line(shape), np.arange(n) / (n - 1)
+    e = shape.off_line
     for unit in (shape.line[None], shape.curves, e, shape.spike[None]):
         np.testing.assert_allclose(unit.sum(axis=1), 0.0, atol=1e-9)
         np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1.0, rtol=1e-12)
@@ -38,8 +33,9 @@ def test_directions_are_what_they_say(n: int) -> None:
     assert (np.diff(shape.curves, axis=1) <= 0.0).all()
     np.testing.assert_allclose(np.cos(shape.turn), np.sum(e[1:] * e[:-1], axis=1), rtol=1e-9)
     assert shape.turn.max() < 0.5  # so fine that the boundary between is straight
-    np.testing.assert_allclose(shape.first, e**2 @ (x - 0.5), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(shape.second, e**2 @ (x - 0.5) ** 2, rtol=1e-9)
+    both = shape.cosine[:, None] * shape.line + shape.sine[:, None] * e
+    np.testing.assert_allclose(both, shape.curves, atol=1e-12)
+    np.testing.assert_allclose(np.diff(shape.line), shape.step, rtol=1e-9)
 
 
 @pytest.mark.parametrize("n", [6, 50, 400])
