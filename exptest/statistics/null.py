@@ -38,9 +38,10 @@ def crossing_probability(shape: Geometry, lean: float, gain: float, noise: Noise
     if gain <= 0.0:
         return 1.0
     h, lowest = _boundary(shape, lean, gain)
+    h, at = np.append(h, lowest), np.r_[: len(h), 0]
     heights = np.maximum(
-        _normal_height(np.append(h, lowest), noise.curves, noise.curves_df),
-        _normal_height(np.append(h, lowest), noise.curves_least, np.full(len(h), noise.free)),
+        _normal_height(h, noise.curves[at], noise.curves_df[at]),
+        _normal_height(h, noise.curves_least[at], np.full(len(h), noise.free)),
     )
     return float(min(ndtr(-heights[-1]) + _upcrossings(heights[:-1], shape.turn).sum(), 1.0))
 
@@ -57,16 +58,11 @@ def _boundary(shape: Geometry, lean: float, gain: float) -> tuple[Grid, float]:
     return h, float(h[0] if still_falling else np.sqrt(gain))
 
 
-def _normal_height(
-    h: Float[np.ndarray, " h"], information: Grid, df: Grid
-) -> Float[np.ndarray, " h"]:
-    """Return z with P(Z > z) = P(e·u > h): Student's t carries the sphere to the normal.
-
-    The last h is that of the slowest rate.
-    """
+def _normal_height(h: Grid, information: Grid, df: Grid) -> Grid:
+    """Return z with P(Z > z) = P(e·u > h): Student's t carries the sphere to the normal."""
     inside = np.minimum(h, 1.0 - 1e-15)
-    t = inside * np.sqrt(np.append(information, information[0]) / (1.0 - inside * inside))
-    return np.minimum(-ndtri(stdtr(np.append(df, df[0]), -t)), FARTHEST)
+    t = inside * np.sqrt(information / (1.0 - inside * inside))
+    return np.minimum(-ndtri(stdtr(df, -t)), FARTHEST)
 
 
 def _upcrossings(z: Grid, turn: Float[np.ndarray, " g-1"]) -> Float[np.ndarray, " g-1"]:

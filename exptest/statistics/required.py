@@ -76,7 +76,7 @@ def required_window(
         TypeError, ValueError: an argument is missing or out of range.
 
     >>> required_window("slope", decline=0.02, replications=100).n  # 57³ ≈ 12 · 6.18 / 0.02²
-    60
+    70
 
     Claim C4.6.
     """

@@ -74,7 +74,8 @@ def powers(replications: int) -> Iterator[str]:
     yield "|---" * (len(rates) + 2) + "|"
     for n, amplitude in dict.fromkeys((n, a) for n, a, _ in ours.index):
         cells = [
-            f"{short(ours[n, amplitude, k], 2)} / {short(theirs[n, amplitude, k], 2)}" for k in rates
+            f"{short(ours[n, amplitude, k], 2)} / {short(theirs[n, amplitude, k], 2)}"
+            for k in rates
         ]
         yield f"| {n} | {amplitude:g} | " + " | ".join(cells) + " |"
     for n in ours.index.unique("n"):

@@ -177,7 +177,9 @@ def test_a_null_table_holds_statistic_and_pvalue() -> None:
 @pytest.mark.parametrize("noise", [name for name in NOISES if name != "random walk"])
 def test_every_noise_has_unit_size(noise: str) -> None:
     scenario = Scenario("flat", noise, 400)
-    losses = phase_centred(scenario.simulate(400), scenario.period) / np.sqrt(1 - scenario.period / 400)
+    losses = phase_centred(scenario.simulate(400), scenario.period) / np.sqrt(
+        1 - scenario.period / 400
+    )
     assert losses[:, 40:].std() == pytest.approx(1.0, abs=0.06)
     assert losses[:, :40].std() == pytest.approx(4.0 if noise == "early" else 1.0, abs=0.2)
 

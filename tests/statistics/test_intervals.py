@@ -21,7 +21,9 @@ def allowed(y: np.ndarray, level: float) -> float:
     """SSE_min · (1 + t²/m), the largest squared error of a value inside."""
     fit = fit_exponential(y)
     noise = describe_noise(y - fit.predict(), 3)
-    return fit.sse * (1 + stdtrit(noise.df, (1 + level) / 2) ** 2 / noise.information)
+    doubtful = stdtrit(noise.df, (1 + level) / 2) ** 2 / noise.information
+    surely = stdtrit(57, (1 + level) / 2) ** 2 / noise.least
+    return fit.sse * (1 + min(doubtful, surely))
 
 
 def error(columns: np.ndarray, y: np.ndarray) -> float:
