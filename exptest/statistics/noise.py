@@ -142,7 +142,7 @@ def weigh(
 def _average(
     models: NoiseModels, weight: Float[np.ndarray, " j"], scale: Float[np.ndarray, " j"]
 ) -> tuple[Curves, Curves, Curves]:
-    """Return the variance along ℓ and e_k: mean over the models, variance of its logarithm, most."""
+    """Return the variance along ℓ and e_k: mean over models, variance of its logarithm, most."""
     likely = weight > NEGLIGIBLE
     weight, along = weight[likely], scale[likely, None] * models.along[likely]
     logs = np.log(along)
@@ -175,7 +175,7 @@ def _sizes(
 
 @dataclass(frozen=True)
 class _Stretches:
-    """Start, dimensions, free ones of every stretch; shares of ℓ and e_k in it; the largest swell."""
+    """Start, dimensions and free ones of stretches; shares of ℓ and e_k; the largest swell."""
 
     starts: np.ndarray
     count: Float[np.ndarray, " s"]

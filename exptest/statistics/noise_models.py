@@ -148,7 +148,7 @@ def _long_memory(lags: Lags) -> Iterator[tuple[float, Lags]]:
 
 
 def _cycles(lags: Lags) -> Iterator[tuple[float, Lags]]:
-    """Yield AR(2) noise of complex roots r e^{±iω}: ρ_l = r^l (cos ωl + ((1−r²)/(1+r²)) sin ωl / tan ω)."""
+    """Yield AR(2) noise of roots r e^{±iω}: ρ_l = r^l (cos ωl + (1−r²)/(1+r²) sin ωl / tan ω)."""
     waves = SLOWEST_CYCLE
     while waves <= FASTEST_CYCLE * len(lags):
         omega = np.pi * waves / len(lags)

@@ -64,7 +64,7 @@ def long_memory(rng: np.random.Generator, shape: tuple[int, int], d: float) -> L
 
 
 def early(rng: np.random.Generator, shape: tuple[int, int]) -> Losses:
-    """Return rows of noise four times as large in the first tenth, there of standard deviation 4."""
+    """Return rows of noise of standard deviation 4 in the first tenth, then 1."""
     size = np.where(np.arange(shape[1]) < 0.1 * shape[1], 4.0, 1.0)
     return size * rng.standard_normal(shape)
 

@@ -80,7 +80,8 @@ def powers(replications: int) -> Iterator[str]:
         yield f"| {n} | {amplitude:g} | " + " | ".join(cells) + " |"
     for n in ours.index.unique("n"):
         worst = (ours[n] - theirs[n]).min()
-        yield f"n = {n}: mean {ours[n].mean():.3f} / {theirs[n].mean():.3f}, worst cell {worst:+.3f}"
+        means = f"{ours[n].mean():.3f} / {theirs[n].mean():.3f}"
+        yield f"n = {n}: mean {means}, worst cell {worst:+.3f}"
 
 
 def short(rate: float, digits: int = 3) -> str:

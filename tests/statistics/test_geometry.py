@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from scipy.integrate import quad
 from scipy.special import ndtr, stdtr
 from scipy.stats import norm
 
-from exptest.statistics.geometry import Geometry, geometry
+from exptest.statistics.geometry import geometry
 from exptest.statistics.noise import describe_noise, independent_noise
 from exptest.statistics.null import (
     _boundary,
@@ -79,6 +81,30 @@ def test_heights_keep_their_probability(h: float, m: float, df: float) -> None:
     z = float(_normal_height(np.array([h]), np.array([m]), np.array([df]))[0])
     tail = stdtr(df, -h * np.sqrt(m / (1 - h * h)))
     assert ndtr(-z) == pytest.approx(tail, rel=1e-9)
+
+
+def test_a_crossing_is_judged_by_the_noise_along_each_decay() -> None:
+    noise = independent_noise(np.ones(60), 3)
+    less = replace(noise, curves=noise.curves / 4, curves_least=noise.curves_least / 4)
+    assert less.information == noise.information
+    p = [crossing_probability(geometry(60), 0.0, 0.3, each) for each in (noise, less)]
+    assert p[1] > 100 * p[0]
+
+
+def test_no_plausible_noise_is_beyond_the_least_information() -> None:
+    """However doubtful the noise, 57 degrees of freedom bound what the worst of it can do."""
+    noise = independent_noise(np.ones(60), 3)
+    doubtful = replace(
+        noise, df=1.0, curves_df=np.ones(32), least=9.0, curves_least=np.full(32, 9.0)
+    )
+    shape = geometry(60)
+    assert doubtful.tail(-2.0) == stdtr(1.0, -2.0)
+    assert doubtful.tail(-40.0) == stdtr(57.0, -40.0 * np.sqrt(9.0 / 57.0))
+    for probability in (0.9, 0.999999):
+        assert doubtful.tail(-doubtful.quantile(probability)) == pytest.approx(1 - probability)
+    sure = replace(noise, curves=np.full(32, 9.0))
+    doubted, surely = (crossing_probability(shape, 0.0, 0.95, each) for each in (doubtful, sure))
+    assert doubted == pytest.approx(surely, rel=1e-6)
 
 
 @given(st.floats(-1, 4), st.floats(-1, 4), st.floats(0.01, 0.4))

@@ -50,7 +50,7 @@ def test_floors_end_where_the_profile_reaches_its_limit(seed: int, level: float)
     assert found.estimate == pytest.approx(fit_exponential(y).floor)
     assert found.low < found.estimate < found.high
     for floor in (found.low, found.high):
-        rates = np.geomspace(0.03, 0.2, 300)
+        rates = np.geomspace(1e-4, 2.0, 3000)
         left = min(error(np.exp(-rate * t)[:, None], y - floor) for rate in rates)
         assert left == pytest.approx(allowed(y, level), rel=1e-3)
 
