@@ -25,6 +25,7 @@ def correlated(n: int, phi: float, share: float = 1.0) -> np.ndarray:
     return share * phi**lag + (1 - share) * np.eye(n)
 
 
+@pytest.mark.claim("C5.13")
 @pytest.mark.parametrize("parameters", [2, 3])
 @pytest.mark.parametrize("period", [1, 7])
 def test_a_model_predicts_the_residuals_energy_in_every_band(parameters: int, period: int) -> None:

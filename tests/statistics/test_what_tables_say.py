@@ -181,3 +181,13 @@ def test_tables_line_up_and_escape() -> None:
     assert "a &amp; b" in html
     assert "1 &lt; 2" in html
     assert "x &gt; y" in html
+
+
+def test_the_named_tests_are_told_the_period() -> None:
+    told = Scenario("flat", "epochs", 60)
+    losses = told.simulate(20, 3)
+    p = [slope_test(row, period=told.period).pvalue for row in losses]
+    assert (p != pvalues("slope", losses)).all()
+    frame = rejection_rates("slope", [told], alphas=(0.5,), replications=20, seed=3)
+    assert frame.rate[0] == np.mean(np.array(p) < 0.5)
+    np.testing.assert_array_equal(simulate_null("slope", told, replications=20, seed=3).pvalue, p)
