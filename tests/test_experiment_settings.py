@@ -205,6 +205,20 @@ def test_reproducing_runs_each_seed_at_the_papers_rate_and_mode(
     assert {row.metric for row in rows} == {reproduce.METRICS[experiment]}
 
 
+def test_peers_run_at_the_first_batch_size_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: dict[bool, set[int]] = {True: set(), False: set()}
+
+    def run(config: mnist.Config, data: Dataset, *, max_lr: float) -> Trial:
+        sizes[config.method.name == "exptest"].add(config.batch_size)
+        return Trial(config.method, config.seed, 1.0, 1.0, history())
+
+    monkeypatch.setattr(reproduce, "load_mnist", lambda path: tiny())
+    monkeypatch.setattr(mnist, "run", run)
+    rows = reproduce.reproduce_mnist(trials=1, batch_sizes=(512, 32), peers=True)
+    assert sizes == {True: {512, 32}, False: {512}}
+    assert [row.authors for row in rows[2:]] == [None] * len(rows[2:])
+
+
 @pytest.mark.parametrize("batch_size", [None, 8])
 def test_fit_hands_its_settings_and_its_model_to_exptest(
     batch_size: int | None, monkeypatch: pytest.MonkeyPatch

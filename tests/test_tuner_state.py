@@ -67,6 +67,14 @@ def test_a_tuner_resumed_is_the_one_that_was_stopped(
     assert repr(state) == repr(kept), "what was saved does not change afterwards"
 
 
+def test_a_loss_below_its_floor_is_not_told_again_after_resuming() -> None:
+    tuner = Tuner(0.5, min_window=8)
+    assert [tuner.observe(0.5**t) for t in range(8)][-1]
+    with pytest.warns(UserWarning, match="below loss_floor"):
+        tuner.observe(-1.0)
+    Tuner.from_state_dict(tuner.state_dict()).observe(-1.0)  # a warning would be an error
+
+
 def test_a_record_says_with_what_it_was_made() -> None:
     settings = {"max_lr": 0.3, "alpha": 0.2, "beta": 0.6, "method": "paper"}
     tuner = Tuner(**settings)

@@ -233,7 +233,8 @@ class ExpTest:
                 f"{decision} The weights are not finite, and nothing restores them: pass "
                 "restart='initial', or a function that does, or load a checkpoint."
             )
-        self._restarts.begin_window()
+        if not decision.restarts:  # else it begins where training did
+            self._restarts.begin_window()
         if self._path is not None:
             same_rate = decision.lr_after == decision.lr_before
             self._path.begin_window(keep=self.tuner.method == "paper" and same_rate)

@@ -93,17 +93,14 @@ class Snapshot:
         }
 
     def check_state(self, state: dict[str, Any]) -> None:
-        """Raise ValueError if ``state`` belongs to other parameters or buffers."""
-        for what, kept, own in (
-            ("weights", dict(enumerate(state["tensors"])), dict(enumerate(self._parameters()))),
-            ("buffers", state["buffers"], self._live_buffers()),
-        ):
-            shapes, here = ({k: tuple(t.shape) for k, t in some.items()} for some in (kept, own))
-            if shapes != here:
-                raise ValueError(
-                    f"the saved state belongs to another model: its {what} have shapes {shapes}, "
-                    f"here they are {here}; build the model that it was saved with."
-                )
+        """Raise ValueError if ``state`` belongs to other buffers (weights are the optimizer's)."""
+        both = state["buffers"], self._live_buffers()
+        shapes, here = ({name: tuple(t.shape) for name, t in some.items()} for some in both)
+        if shapes != here:
+            raise ValueError(
+                f"the saved state belongs to another model: its buffers have shapes {shapes}, "
+                f"here they are {here}; build the model that it was saved with."
+            )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         parameters = self._parameters()

@@ -39,9 +39,12 @@ def test_a_tensor_rate_changes_in_place() -> None:
     weight = nn.Parameter(torch.ones(1))
     rate = torch.tensor(1.0)
     optimizer = torch.optim.Adam([weight], lr=rate, foreach=False, capturable=False)
-    ExpTest(optimizer, max_lr=0.25)
+    exptest = ExpTest(optimizer, max_lr=0.25, path_correction=False)
     assert optimizer.param_groups[0]["lr"] is rate
     assert rate.item() == 0.25
+    assert exptest.step(float("nan")).restarts
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert rate.item() == pytest.approx(0.25 * 0.33)
 
 
 # -- restarts ------------------------------------------------------------------------------
@@ -101,6 +104,22 @@ def test_a_restart_function_is_called_whenever_weights_are_lost() -> None:
     decision = run.diverge()
     assert (decision.phase, calls[2:]) == ("tune", ["restart", "tune"])
     assert torch.isfinite(next(run.model.parameters())).all()
+
+
+def test_the_beginning_stays_what_it_was_whatever_on_restart_does() -> None:
+    found = []
+
+    @torch.no_grad()
+    def shrink(_: Any) -> None:
+        found.append(run.weights())
+        next(run.model.parameters()).mul_(0.5)
+
+    run = Run(on_restart=shrink)
+    before = run.weights()
+    for step in range(2):
+        run.step(step)
+        assert run.diverge().restarts
+    assert [same(weights, before) for weights in found] == [True, True]
 
 
 def test_a_divergence_while_tuning_goes_back_to_the_start_of_its_window() -> None:

@@ -94,6 +94,19 @@ def test_the_pace_is_what_the_step_column_says(
     assert said in log.summary()
 
 
+@pytest.mark.parametrize(
+    ("header", "counter"),
+    [
+        ("epoch,step,loss", "step"),
+        ("step,trainer/global_step,loss", "trainer/global_step"),
+        ("epoch,loss", "epoch"),
+        ("step,iteration,loss", "step"),
+    ],
+)
+def test_steps_are_counted_by_the_finest_and_the_global_column(header: str, counter: str) -> None:
+    assert read_log(table(header)).step_column == counter
+
+
 def test_the_pace_is_that_of_the_rows_with_a_loss() -> None:
     rows = [f"{step},{1 if step % 50 == 0 else ''}" for step in range(500)]
     log = read_log("\n".join(["step,loss", *rows]).encode())
