@@ -13,12 +13,15 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests.falsifiers import table
 
 torch.set_num_threads(1)
 settings.register_profile("exptest", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "falsifiers", settings.get_profile("exptest"), phases=(Phase.explicit, Phase.generate)
+)
 settings.load_profile("exptest")
 
 

@@ -137,3 +137,18 @@ def test_a_window_without_gradients_is_said_after_resuming_too() -> None:
     resumed.add()
     with pytest.warns(UserWarning, match="at 2 updates in this window none of the"):
         resumed.ratio()
+    resumed.begin_window()
+    resumed.add()
+    with pytest.warns(UserWarning, match="at 1 updates in this window none of the"):
+        resumed.ratio()
+
+
+def test_a_gradient_that_is_overwritten_in_place_stays_in_the_sum() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    path = GradientPath(torch.optim.SGD([weight], lr=1.0))
+    weight.grad = torch.tensor([3.0, 4.0])
+    path.add()
+    weight.grad.copy_(torch.tensor([3.0, -4.0]))
+    path.add()
+    assert path.ratio() == pytest.approx(10 / 6)
+    assert weight.grad.tolist() == [3.0, -4.0]

@@ -255,6 +255,10 @@ def test_bad_settings_change_nothing() -> None:
         ExpTest(optimizer, max_lr=-1)
     with pytest.raises(ValueError, match="restart must be 'initial', None or a function"):
         ExpTest(optimizer, max_lr=0.1, restart="fresh")
+    with pytest.raises(TypeError, match="on_restart must be a function, got int"):
+        ExpTest(optimizer, max_lr=0.1, on_restart=1)
+    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, got int"):
+        ExpTest(optimizer, max_lr=0.1, model=1)
     assert optimizer.param_groups[0]["lr"] == 0.7
 
 
