@@ -20,7 +20,6 @@ EXEMPT = {
     "exptest/bench/resnet.py",
     "exptest/bench/widgets.py",
     "exptest/integrations/lightning.py",
-    "exptest/integrations/settings.py",
     "exptest/integrations/transformers.py",
 }
 
