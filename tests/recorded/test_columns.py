@@ -30,6 +30,7 @@ def table(header: str, rows: int = 3) -> bytes:
         ("epoch,step,wall_time,lr-Adam,learning_rate,nll", "nll"),
         ("Wall time,Step,Value", "Value"),
         (",nll", "nll"),
+        ("run - nll__MIN,run - nll,run - nll__MAX", "run - nll"),
         ("step,val_loss", "val_loss"),
     ],
 )
@@ -55,7 +56,8 @@ def test_of_several_plausible_names_none_is_taken(header: str, found: str) -> No
 
 
 def test_a_column_is_taken_exactly_as_named() -> None:
-    assert read_log(table("loss,val_loss,step"), column="step").column == "step"
+    log = read_log(table("loss,val_loss,step"), column="step")
+    assert (log.column, log.step_column) == ("step", None)
     with pytest.raises(ValueError, match="has no column 'Loss'; it has 'loss', 'val_loss'"):
         read_log(table("loss,val_loss"), column="Loss")
 

@@ -74,6 +74,7 @@ FILES: dict[str, tuple[str | bytes, str, list[float], int]] = {
     "blanks": ("  step   loss\n     0   3.0\n     1   2.0\n    10   1.0\n", "loss", CURVE, 0),
     "blanks, decimal comma": ("0 3,0\n1 2,0\n2 1,0\n", "column 1", CURVE, 0),
     "numpy.savetxt with a header": (SAVETXT, "loss", CURVE, 0),
+    "and a comment above it": ("# run 7\n" + SAVETXT, "loss", CURVE, 0),
     "plain numbers": ("3\n2\n1\n", "column 0", CURVE, 0),
     "one number": ("3", "column 0", [3], 0),
     "header with a blank, one column": ("train loss\n3\n2\n1\n", "train loss", CURVE, 0),
@@ -89,6 +90,8 @@ FILES: dict[str, tuple[str | bytes, str, list[float], int]] = {
         "utf-16-le"), "loss", CURVE, 0),
     "UTF-16, big end": (codecs.BOM_UTF16_BE + "loss\n3\n2\n1\n".encode("utf-16-be"), "loss",
                         CURVE, 0),
+    "UTF-32, little end": (codecs.BOM_UTF32_LE + "loss\n3\n2\n1\n".encode("utf-32-le"), "loss",
+                           CURVE, 0),
     "latin-1": ("größe;loss\nklein;3\nklein;2\nklein;1\n".encode("latin-1"), "loss", CURVE, 0),
     "pandas, index without a name": (FRAME.to_csv(), "value", CURVE, 0),
     "pandas, a series without names": (pd.Series(CURVE).to_csv(), "0", CURVE, 0),
@@ -102,6 +105,7 @@ FILES: dict[str, tuple[str | bytes, str, list[float], int]] = {
     "Keras' CSVLogger": (KERAS, "loss", CURVE, 0),
     "Keras' history": (json.dumps({"loss": CURVE, "accuracy": [0, 0, 0], "val_loss": [9, 9, 9]}),
                        "loss", CURVE, 0),
+    "columns of unlike lengths": ('{"loss": [3, 2, 1], "step": [0, 1]}', "loss", CURVE, 0),
     "Keras' history within": (
         json.dumps({"params": {"epochs": 3}, "history": {"loss": CURVE, "val_loss": CURVE}}),
         "loss", CURVE, 0),
@@ -119,6 +123,8 @@ FILES: dict[str, tuple[str | bytes, str, list[float], int]] = {
     "JSON lines with null and NaN": (
         '{"loss": 3}\n{"loss": null}\n{"loss": NaN}\n{"loss": "Infinity"}\n{"loss": 1e999}\n',
         "loss", [3, nan, inf, inf], 1),
+    "JSON lines, a loss in a later one": (
+        '{"val_loss": 4}\n{"loss": 3}\n{"loss": 2}\n{"loss": 1}\n', "loss", CURVE, 1),
     "JSON lines of arrays": ("[0, 3]\n[1, 2]\n[2, 1]\n", "column 1", CURVE, 0),
     "one JSON record": ('{"step": 0, "loss": 3}', "loss", [3], 0),
     "JSON numbers": ("[3,\n2,\n1]\n", "column 0", CURVE, 0),

@@ -48,6 +48,18 @@ def test_rows_are_counted_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None
             read_log("\n".join(["step,loss", *rows]).encode(), name="long.csv")
 
 
+def test_a_comma_and_a_point_are_told_apart_though_far_from_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(table, "CHUNK", 10)
+    rows = [f"{row};1,5" for row in range(12)]
+    log = read_log("\n".join(["epoch;loss", *rows, "12,5;2"]).encode(), name="long.csv")
+    assert log.steps is not None
+    assert log.steps[-1] == 12.5
+    with pytest.raises(ValueError, match="some numbers with a comma and some with a point"):
+        read_log("\n".join(["epoch;loss", *rows, "12;1.5"]).encode(), name="long.csv")
+
+
 def test_a_short_row_lacks_its_last_cells() -> None:
     log = read_log(b"loss,step,lr\n3,0,1\n2,10\n1,20,1\n", name="short.csv")
     assert log.losses.tolist() == [3, 2, 1]
