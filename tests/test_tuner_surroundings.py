@@ -172,6 +172,8 @@ def test_a_run_without_a_decision_says_how_much_was_missing() -> None:
     for text in (record.table(), record.summary(), str(record)):
         assert f"the first window holds {window.window} losses" in text
         assert "50 have come; raise max_lr" in text
+    holed = replay([*falling(25), math.nan, *falling(25)], 1e-3, path_ratio=1.0)
+    assert "50 have come; raise max_lr" in holed.table()
     assert "none of the 3 losses is finite and above the floor" in replay([0.0] * 3, 0.1).table()
 
 

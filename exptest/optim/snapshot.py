@@ -27,7 +27,7 @@ class Snapshot:
         self._tensors: list[Tensor] = []
         self._buffers: dict[str, Tensor] = {}
         self._groups: list[dict[str, Any]] = []
-        self._state: dict[Any, Any] = {}
+        self._state: dict[Any, Any] = {}  # replaced as a whole, never changed
         self.take()
 
     def _parameters(self) -> list[Tensor]:
@@ -89,7 +89,7 @@ class Snapshot:
             "tensors": [t.clone() for t in self._tensors],
             "buffers": {name: t.clone() for name, t in self._buffers.items()},
             "groups": copy.deepcopy(self._groups),
-            "memory": {place.get(k, k): copy.deepcopy(v) for k, v in self._state.items()},
+            "memory": {place.get(k, k): kept for k, kept in self._state.items()},
         }
 
     def check_state(self, state: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ class Snapshot:
         self._state = {}
         for key, kept in state["memory"].items():
             owner = parameters[key] if isinstance(key, int) else key
-            self._state[owner] = _beside(owner, copy.deepcopy(kept))
+            self._state[owner] = _beside(owner, kept)
 
 
 def _own(group: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is kept is a copy: training changes no state, saved or loaded, and no place to go back to."""
+"""What is kept is a copy: training changes no state, saved or loaded, and no place to return to."""
 
 from __future__ import annotations
 

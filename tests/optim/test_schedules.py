@@ -115,7 +115,9 @@ def test_a_schedule_multiplies_the_rate_and_starts_again_with_it(name: str) -> N
 
 def test_a_schedule_goes_on_at_updates_and_not_at_the_losses_between() -> None:
     run = training()
-    exptest = ExpTest(run.optimizer, max_lr=0.02, schedule=SCHEDULES["ExponentialLR"](run.optimizer))
+    exptest = ExpTest(
+        run.optimizer, max_lr=0.02, schedule=SCHEDULES["ExponentialLR"](run.optimizer)
+    )
     for number in range(15):
         loss = run.loss(number)
         loss.backward()

@@ -79,7 +79,7 @@ FILES: dict[str, tuple[str | bytes, str, list[float], int]] = {
     "one number": ("3", "column 0", [3], 0),
     "header with a blank, one column": ("train loss\n3\n2\n1\n", "train loss", CURVE, 0),
     "blank after commas": ("step, loss\n0, 3\n1, 2\n2, 1\n", "loss", CURVE, 0),
-    "comment lines": ("# run 7\n\n#seed 3, loss\nstep,loss\n0,3\n  # half\n1,2\n\n2,1\n#end", "loss",
+    "comment lines": ("# run 7\n\n#seed, loss\nstep,loss\n0,3\n  # half\n1,2\n\n2,1\n#end", "loss",
                       CURVE, 0),
     "quoted": ('"step, of all","the ""loss"""\n"0","3"\n"1","2"\n"2","1"\n', 'the "loss"',
                CURVE, 0),

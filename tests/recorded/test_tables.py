@@ -42,7 +42,10 @@ def test_rows_are_counted_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None
     assert (len(log.losses), log.blanks) == (34, 1)
     assert log.steps is not None
     assert np.array_equal(log.losses, 1 + log.steps % 7)
-    for cells, message in (("32,oops", "'oops' in its row 33"), ("32,1,1", "3 cells in its row 33")):
+    for cells, message in (
+        ("32,oops", "'oops' in its row 33"),
+        ("32,1,1", "3 cells in its row 33"),
+    ):
         rows[32] = cells
         with pytest.raises(ValueError, match=message):
             read_log("\n".join(["step,loss", *rows]).encode(), name="long.csv")
