@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ LIBRARIES = (
     "jupyter_client", "matplotlib.pyplot", "nbformat", "pandas", "scipy.optimize", "scipy.stats",
     "sklearn.datasets", "statsmodels.api", "torch.func",
 )  # fmt: skip
+LONGEST = 1800  # seconds
 # The change broke the code instead of making it wrong.
 BROKEN = (NameError, SyntaxError, ImportError)
 
@@ -69,6 +71,7 @@ def forked(task: Callable[[Any], str], argument: Any, log: str) -> str:
     """Run it in a fork whose output goes to a file."""
     reading, writing = os.pipe()
     if not (child := os.fork()):
+        signal.alarm(LONGEST)  # a loop may have lost its end
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)

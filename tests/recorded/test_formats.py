@@ -73,6 +73,7 @@ FILES: dict[str, tuple[str | bytes, str, list[float], int]] = {
     "TSV, decimal comma": ("step\tloss\n0\t3,0\n1\t2,0\n2\t1,0\n", "loss", CURVE, 0),
     "blanks": ("  step   loss\n     0   3.0\n     1   2.0\n    10   1.0\n", "loss", CURVE, 0),
     "blanks, decimal comma": ("0 3,0\n1 2,0\n2 1,0\n", "column 1", CURVE, 0),
+    "blanks, quoted": ('"step" "loss"\n"0" "3,0"\n"1" "2,0"\n"2" "1,0"\n', "loss", CURVE, 0),
     "numpy.savetxt with a header": (SAVETXT, "loss", CURVE, 0),
     "and a comment above it": ("# run 7\n" + SAVETXT, "loss", CURVE, 0),
     "plain numbers": ("3\n2\n1\n", "column 0", CURVE, 0),

@@ -55,12 +55,12 @@ def test_a_comma_and_a_point_are_told_apart_though_far_from_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(table, "CHUNK", 10)
-    rows = [f"{row};1,5" for row in range(12)]
-    log = read_log("\n".join(["epoch;loss", *rows, "12,5;2"]).encode(), name="long.csv")
+    rows = [f"{row};1,5" for row in range(10)]
+    log = read_log("\n".join(["epoch;loss", *rows, "10,5;2"]).encode(), name="long.csv")
     assert log.steps is not None
-    assert log.steps[-1] == 12.5
+    assert log.steps[-1] == 10.5
     with pytest.raises(ValueError, match="some numbers with a comma and some with a point"):
-        read_log("\n".join(["epoch;loss", *rows, "12;1.5"]).encode(), name="long.csv")
+        read_log("\n".join(["epoch;loss", *rows, "10;1.5"]).encode(), name="long.csv")
 
 
 def test_a_short_row_lacks_its_last_cells() -> None:
