@@ -164,11 +164,12 @@ def test_paper_mode_waits_for_the_end_of_the_window() -> None:
     assert not any(tuner.observe(x) for x in (1.0, math.nan, 1e9))
 
 
-def test_a_first_loss_of_zero_waits_for_a_loss_that_has_a_scale() -> None:
+@pytest.mark.parametrize("first", [0.0, math.inf, math.nan])
+def test_a_first_loss_without_a_scale_waits_for_one_that_has_it(first: float) -> None:
     tuner = Tuner(0.05)
-    assert tuner.observe(0.0) is None
+    assert tuner.observe(first, path_ratio=1.0) is None
     assert tuner.window is None
-    tuner.observe(2.0)
+    tuner.observe(2.0, path_ratio=1.0)
     assert tuner.window == max(window_length(2.0, 0.05), MIN_WINDOW)
 
 
