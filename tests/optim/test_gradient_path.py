@@ -61,6 +61,16 @@ def test_only_paper_mode_keeps_summing_over_accepted_windows_at_one_rate(
     assert verdicts.count(True) >= 3 or verdicts == [True, False, False]
 
 
+def test_paper_mode_keeps_its_sums_where_a_rejected_rate_cannot_shrink() -> None:
+    run = Run(max_lr=0.2, min_lr=0.2, method="paper", restart=None, alpha=1e-12)
+    decision, step = None, 0
+    while decision is None:
+        decision, step = run.step(step), step + 1
+    assert not decision.accepted
+    assert decision.lr_after == 0.2
+    assert run.exptest.state_dict()["path"]["length"] > 0
+
+
 def test_a_group_at_rest_does_not_hide_the_path_ratio() -> None:
     torch.manual_seed(0)
     moving, resting = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
