@@ -31,6 +31,26 @@ def verdicts(record: Record) -> list[tuple]:
 # -- losses that are not finite ------------------------------------------------------------
 
 
+@pytest.mark.claim("C7.17")
+@pytest.mark.parametrize("seed", range(5))
+def test_bad_losses_of_mini_batches_take_no_place_and_reject_nothing(seed: int) -> None:
+    clean, draw = falling(400), np.random.default_rng(seed)
+    holes = draw.integers(0, 8, 200)
+    bad = [draw.choice([math.nan, math.inf, -math.inf], count).tolist() for count in holes]
+    both = zip(clean, [*bad, *[[]] * 200], strict=True)
+    holed = [value for loss, some in both for value in (*some, loss)]
+    whole, record = (replay(losses, 0.05, path_ratio=1.5) for losses in (clean, holed))
+    seen, expected = (
+        [(d.kind, d.accepted, d.window, d.lr_after, d.pvalue) for d in r.decisions]
+        for r in (record, whole)
+    )
+    assert seen == expected
+    assert len(seen) >= 2
+    at = np.cumsum(np.isfinite(holed))
+    assert [at[d.step] - 1 for d in record.decisions] == [d.step for d in whole.decisions]
+    assert record.skipped == sum(holes)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_one_bad_loss_of_a_mini_batch_takes_no_place_and_rejects_nothing(bad: float) -> None:
     clean = falling(400)

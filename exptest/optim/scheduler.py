@@ -66,7 +66,7 @@ class ExpTest:
     >>> decision.accepted, exptest.get_last_lr()
     (True, [0.25])
 
-    Claims C7.1 to C7.6.
+    Claims C7.1 to C7.6, C7.14 and C7.15.
     """
 
     def __init__(

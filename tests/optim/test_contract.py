@@ -42,6 +42,7 @@ def any_base(request: pytest.FixtureRequest) -> Base:
 # -- a restart is a fresh run --------------------------------------------------------------
 
 
+@pytest.mark.claim("C7.14")
 def test_a_restart_is_a_fresh_run_at_the_smaller_rate_to_the_bit(any_base: Base) -> None:
     run = Training(any_base, rate=any_base.rate)
     exptest = ExpTest(run.optimizer, max_lr=any_base.rate, model=run.model, min_window=8)

@@ -18,6 +18,7 @@ from tests.optim.run import OPTIMIZERS, Run, same
 # -- rates ---------------------------------------------------------------------------------
 
 
+@pytest.mark.claim("C7.15")
 def test_the_rate_starts_at_the_largest_and_groups_keep_their_ratios() -> None:
     model = mlp([4, 3, 1])
     groups = [
@@ -33,6 +34,11 @@ def test_the_rate_starts_at_the_largest_and_groups_keep_their_ratios() -> None:
     assert exptest.get_last_lr() == pytest.approx([0.2 * 0.33, 0.8 * 0.33])
     assert held is optimizer.param_groups[1]
     assert held["lr"] == pytest.approx(0.8 * 0.33)
+    for number in range(2, 40):  # down to the smallest rate
+        exptest.step(float("nan"))
+        rate = max(0.8 * 0.33**number, 0.8e-12)
+        assert exptest.tuner.lr == pytest.approx(rate, rel=1e-12)
+        assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([rate / 4, rate])
 
 
 def test_a_tensor_rate_changes_in_place() -> None:
