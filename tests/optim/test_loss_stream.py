@@ -17,7 +17,7 @@ from tests.optim.run import OPTIMIZERS, Run
 def test_nothing_synchronises_between_window_ends(
     optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(optimizer, max_lr=0.1)
+    run = Run(optimizer, max_lr=0.01)
     run.step(0)
 
     def forbidden(*_: Any, **__: Any) -> None:
@@ -57,8 +57,8 @@ def test_losses_that_come_only_when_waited_for_lead_to_the_same_decisions(
             if late:
                 patch.setattr(Tensor, "is_cpu", False)
                 patch.setattr(LossStream, "_collect", slow)
-            run = Run("sgd", max_lr=0.3)
-            for step in range(600):
+            run = Run("sgd", max_lr=0.1)
+            for step in range(2450):
                 run.step(step)
         told.append([(d.step, d.accepted, d.window) for d in run.exptest.record.decisions])
     assert told[0] == told[1]
