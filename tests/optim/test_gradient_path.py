@@ -19,12 +19,12 @@ pytestmark = pytest.mark.usefixtures("as_users_do")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_path_ratio_is_that_of_the_gradients(optimizer: str) -> None:
     """Read off the weights (SGD) or summed (others), it equals the definition, streamed."""
-    run = Run(optimizer, max_lr=0.05, restart=None)
+    run = Run(optimizer, max_lr=0.1, restart=None)
     reference, decision, step, base = PathRatio(), None, 0, MIN_WINDOW
     while decision is None:
         decision = run.step(step)
         if decision is None:  # L₀ may rise before ρ is measured
-            base = max(window_length(run.exptest.tuner.initial_loss, 0.05), MIN_WINDOW)
+            base = max(window_length(run.exptest.tuner.initial_loss, 0.1), MIN_WINDOW)
         if step < base - 1:
             gradient = torch.cat([p.grad.flatten() for p in run.model.parameters()])
             reference.update(gradient.numpy())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -113,12 +114,18 @@ BROKEN: dict[str, tuple[Callable[[Any], None], str]] = {
 }
 
 
+@cache
+def undisturbed() -> tuple[Training, ExpTest]:
+    run, exptest = made()
+    train(run, exptest, 0, 300)
+    assert exptest.record.decisions
+    return run, exptest
+
+
 @pytest.mark.parametrize("other", [*OTHERS, *BROKEN])
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(other: str) -> None:
     run, exptest = made()
-    undisturbed, usual = made()
     train(run, exptest, 0, 70)
-    train(undisturbed, usual, 0, 70)
     if other in OTHERS:
         settings, message = OTHERS[other]
         stranger, strange = made(**settings)
@@ -131,10 +138,9 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(other: str) ->
     with pytest.raises(ValueError, match=message):
         exptest.load_state_dict(state)
     train(run, exptest, 70, 300)
-    train(undisturbed, usual, 70, 300)
-    assert usual.record.decisions
+    whole, usual = undisturbed()
     assert repr(exptest.record) == repr(usual.record)
-    assert same(run.weights(), undisturbed.weights())
+    assert same(run.weights(), whole.weights())
 
 
 @pytest.mark.parametrize(("saved", "here"), [(None, cosine), (cosine, exponential)])
