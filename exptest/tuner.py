@@ -73,7 +73,7 @@ class Tuner:
     >>> decisions[-1].accepted, tuner.lr, tuner.phase
     (True, 0.5, 'tune')
 
-    Claims C7.1 to C7.6.
+    Claims C7.1 to C7.6, C7.13, C7.16 and C7.17.
     """
 
     def __init__(

@@ -13,9 +13,9 @@ from torch import nn
 from exptest.data import Dataset
 from exptest.experiments import california, digits, mnist, reproduce
 from exptest.experiments.run import Method, Trial, largest_rate
-from exptest.models import softmax_regression
+from exptest.models import mlp, softmax_regression
 from exptest.optim import ExpTest
-from exptest.record import Record
+from exptest.record import Decision, Record
 from exptest.training import History, Training, loop
 
 RATE = 0.04
@@ -29,7 +29,8 @@ def tiny(classes: int = 10) -> Dataset:
 
 def history(**metrics: float) -> History:
     losses = np.arange(10.0)
-    record = Record(losses, (), RATE, 0.05, 0.33, "paper")
+    shrunk = Decision(3, "divergence", False, None, RATE, RATE / 2, 4, 1.0, 9.0, 0.05, "search")
+    record = Record(losses, (shrunk,), RATE, 0.05, 0.33, "paper")
     return History(record, ({"step": 10.0, **metrics},), steps_per_epoch=4)
 
 
@@ -99,6 +100,7 @@ def test_mnist_goes_on_from_its_weights_and_california_draws_new_ones(handed: Ha
     given = handed.settings
     assert (given["batch_size"], given["epochs"], given["seed"]) == (7, 3, 5)
     assert (given["restart"], given["method"], given["alpha"]) == (None, "paper", 0.1)
+    assert not given["progress"]
     assert isinstance(given["loss_fn"], nn.CrossEntropyLoss)
     torch.manual_seed(5)
     fresh = softmax_regression(8, 10)
@@ -117,6 +119,8 @@ def test_mnist_goes_on_from_its_weights_and_california_draws_new_ones(handed: Ha
     assert trial.test_metric == pytest.approx(error.item())
     assert trial.train_loss == 9.0
     before = [p.clone() for p in handed.model.parameters()]
+    torch.manual_seed(2)
+    assert all(map(torch.equal, before, mlp([8, 32, 32, 1]).parameters()))
     given["restart"]()
     assert not any(map(torch.equal, before, handed.model.parameters()))
 
@@ -166,10 +170,13 @@ def test_a_row_has_the_papers_mean_and_population_deviation() -> None:
     assert row.train_loss == pytest.approx(14 / 3)
     (line,) = reproduce.to_frame([row]).to_dict("records")
     assert (line["here"], line["authors"], line["trials"]) == ("2.333 ± 1.2", "0.5 ± 0.1", 3)
+    assert line["train loss"] == "4.67"
     kept = row.to_dict()
     assert (kept["mean"], kept["std"], kept["authors"]) == (row.mean, row.std, (0.5, 0.1))
     assert [t["seed"] for t in kept["trials"]] == [1, 2, 4]
-    assert (kept["trials"][2]["test_metric"], kept["trials"][2]["train_loss"]) == (4.0, 8.0)
+    last = kept["trials"][2]
+    assert (last["test_metric"], last["train_loss"]) == (4.0, 8.0)
+    assert (last["steps"], last["final_lr"], len(last["decisions"])) == (10, RATE / 2, 1)
 
 
 @pytest.mark.parametrize("experiment", ["mnist", "california"])
@@ -203,6 +210,20 @@ def test_reproducing_runs_each_seed_at_the_papers_rate_and_mode(
     }
     assert [row.authors for row in rows] == published[experiment]
     assert {row.metric for row in rows} == {reproduce.METRICS[experiment]}
+
+
+def test_peers_run_at_the_first_batch_size_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: dict[bool, set[int]] = {True: set(), False: set()}
+
+    def run(config: mnist.Config, data: Dataset, *, max_lr: float) -> Trial:
+        sizes[config.method.name == "exptest"].add(config.batch_size)
+        return Trial(config.method, config.seed, 1.0, 1.0, history())
+
+    monkeypatch.setattr(reproduce, "load_mnist", lambda path: tiny())
+    monkeypatch.setattr(mnist, "run", run)
+    rows = reproduce.reproduce_mnist(trials=1, batch_sizes=(512, 32), peers=True)
+    assert sizes == {True: {512, 32}, False: {512}}
+    assert [row.authors for row in rows[2:]] == [None] * len(rows[2:])
 
 
 @pytest.mark.parametrize("batch_size", [None, 8])

@@ -14,6 +14,7 @@ from exptest.experiments.run import PEERS, Method
 from tests.test_data import tiny_mnist
 
 
+@pytest.mark.usefixtures("as_users_do")
 @pytest.mark.claim("C7.8")
 @pytest.mark.parametrize("seed", range(5))
 def test_digits_are_learned_with_no_rate_given(seed: int) -> None:
@@ -22,6 +23,7 @@ def test_digits_are_learned_with_no_rate_given(seed: int) -> None:
     assert history.record.found is not None
 
 
+@pytest.mark.usefixtures("as_users_do")
 @pytest.mark.claim("C7.9")
 def test_a_start_a_thousand_times_too_large_costs_only_windows() -> None:
     config = digits.Config(epochs=20)

@@ -8,63 +8,79 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import exptest
+from tests.integrations.test_lazy import FRAMEWORKS
 
 ROOT = Path(__file__).parent.parent
-COMPLETE = """
+# What a new process offers, in the order in which it comes to know of more.
+SESSION = """
+import importlib, json, pkgutil, sys, warnings
+import exptest
+
+warnings.simplefilter("ignore")
+said = {"before": dir(exptest)}
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
-import exptest
+
 shell = InteractiveShell.instance()
 shell.user_ns["exptest"] = exptest
-for shell.Completer.use_jedi in (True, False):
+
+def after_a_tab(jedi):
+    shell.Completer.use_jedi = jedi
     with provisionalcompleter():
-        found = shell.Completer.completions("exptest.", 8)
-        print(*sorted({c.text.lstrip(".") for c in found}))
-"""
-OFFERED = """
-import importlib, json, pkgutil
-import exptest
-found = [m for m in pkgutil.walk_packages(exptest.__path__, "exptest.") if m.ispkg]
-for name in ["exptest", *(m.name for m in found)]:
+        return sorted({c.text.lstrip(".") for c in shell.Completer.completions("exptest.", 8)})
+
+said["jedi"] = after_a_tab(True)
+import exptest.tuner
+said["after"] = dir(exptest)
+said["no jedi"] = after_a_tab(False)
+said["packages"] = {}
+found = [m.name for m in pkgutil.walk_packages(exptest.__path__, "exptest.") if m.ispkg]
+for name in ["exptest", *found]:
     package = importlib.import_module(name)
     public = [each for each in dir(package) if not each.startswith("_")]
-    print(json.dumps([name, getattr(package, "__all__", []), public]))
+    said["packages"][name] = [getattr(package, "__all__", []), public]
+said["modules"] = list(sys.modules)
+print(json.dumps(said))
 """
 
 
-def test_a_tab_offers_exactly_the_public_names() -> None:
-    command = [sys.executable, "-W", "ignore", "-c", COMPLETE]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    with_jedi, without = done.stdout.strip().splitlines()
-    assert with_jedi.split() == sorted(exptest.__all__)
+@pytest.fixture(scope="module")
+def said() -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_tab_offers_exactly_the_public_names(said: dict[str, Any]) -> None:
+    assert said["jedi"] == sorted(exptest.__all__)
     # Without jedi IPython looks at every value, which imports the modules that hold them.
-    assert set(without.split()) - set(exptest.__all__) <= {
+    assert set(said["no jedi"]) - set(exptest.__all__) <= {
         "optim", "record", "recorded", "statistics", "training", "tuner",
     }  # fmt: skip
-    assert set(exptest.__all__) <= set(without.split())
+    assert set(exptest.__all__) <= set(said["no jedi"])
 
 
-def test_dir_offers_public_names_the_version_and_what_was_imported() -> None:
-    code = "import exptest; print(*dir(exptest)); import exptest.tuner; print(*dir(exptest))"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    before, after = map(str.split, done.stdout.splitlines())
-    assert before == [*exptest.__all__[:5], "__version__", *exptest.__all__[5:]]
-    assert set(after) - set(before) == {"record", "statistics", "tuner"}
+def test_dir_offers_public_names_the_version_and_what_was_imported(said: dict[str, Any]) -> None:
+    assert said["before"] == [*exptest.__all__[:5], "__version__", *exptest.__all__[5:]]
+    assert set(said["after"]) - set(said["before"]) == {"record", "statistics", "tuner"}
 
 
-def test_a_package_offers_what_it_promises_and_its_modules() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", OFFERED], capture_output=True, text=True, check=True
-    )
-    for line in done.stdout.splitlines():
-        name, promised, offered = json.loads(line)
+def test_a_package_offers_what_it_promises_and_its_modules(said: dict[str, Any]) -> None:
+    assert len(said["packages"]) > 5
+    for name, (promised, offered) in said["packages"].items():
         modules = {m.name for m in pkgutil.iter_modules(importlib.import_module(name).__path__)}
         assert set(promised) <= set(offered) <= set(promised) | modules, name
+
+
+def test_importing_every_package_imports_no_framework(said: dict[str, Any]) -> None:
+    assert {"exptest.integrations", "exptest.optim"} <= set(said["modules"])
+    assert not set(said["modules"]) & {*FRAMEWORKS}
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:

@@ -58,6 +58,7 @@ def test_the_windows_of_a_run_follow_each_other(run: Record) -> None:
 
 def test_what_was_found_is_the_rate_that_passed_the_search(run: Record) -> None:
     assert run.found is run.decisions[2]
+    assert Record(run.losses, (), 0.2, 0.05, 0.5, "calibrated").lr == 0.2
     assert Record(run.losses, run.decisions[:2], 0.2, 0.05, 0.5, "calibrated").found is None
 
 

@@ -80,6 +80,13 @@ def test_logistic_and_mse_start_at_two_over_their_largest_curvature(
     assert start(loss_fn, targets) * worst == pytest.approx(2.0, rel=1e-6)
 
 
+def test_every_number_of_a_target_is_an_output_and_whole_numbers_have_no_bound() -> None:
+    assert start(nn.MSELoss(), MANY[:, :, None]) == start(nn.MSELoss(), MANY)
+    tokens = Batches((LABELS, RARE), batch_size=None, seed=0, device=torch.device("cpu"))
+    with pytest.raises(ValueError, match="inputs are not held as a floating-point tensor"):
+        default_max_lr(tokens, nn.MSELoss(), "calibrated")
+
+
 def test_weights_that_differ_between_outputs_start_at_a_stable_rate() -> None:
     loss_fn = nn.BCEWithLogitsLoss(pos_weight=torch.tensor([50.0, 1.0, 7.0]))
     product = start(loss_fn, MANY) * curvature(loss_fn, MANY, [0.0] * 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -33,10 +34,15 @@ def run(arguments: Sequence[str], **how: Any) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
-def test_every_terminal_shows_the_decisions(curve: list[str], encoding: str) -> None:
-    done = run(curve, env={**os.environ, "PYTHONIOENCODING": encoding})
-    assert (done.returncode, done.stderr) == (0, b"")
-    printed = done.stdout.decode(encoding)
+def test_every_terminal_shows_the_decisions(
+    curve: list[str], encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {"stdout": io.BytesIO(), "stderr": io.BytesIO()}
+    for name, stream in written.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(stream, encoding))
+    assert cli.main(curve) == 0
+    assert written["stderr"].getvalue() == b""
+    printed = written["stdout"].getvalue().decode(encoding)
     assert ("η" if encoding == "utf-8" else "keep eta = 0.2,") in printed
     assert "?" not in printed
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -35,17 +37,40 @@ def test_one_seed_gives_one_run() -> None:
     assert not np.array_equal(first.losses, run(model(), batch_size=16, seed=4).losses)
 
 
+class Noisy(nn.Linear):
+    """Draws where it likes."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        noise = random.gauss() + np.random.standard_normal()  # noqa: NPY002
+        return super().forward(x) + noise
+
+
+def test_one_seed_is_that_of_python_and_numpy_too() -> None:
+    net = Noisy(4, 1)
+    first, second, other = (run(net, lr=1e-9, steps=3, seed=s).losses for s in (3, 3, 4))
+    assert np.ptp(first) > 0.1
+    assert first == pytest.approx(second, abs=1e-3)
+    assert first != pytest.approx(other, abs=0.1)
+
+
 def test_steps_one_by_one_are_fit() -> None:
     whole, net = run(model(), batch_size=16), model()
     training = Training(net, (X, Y), loss_fn=nn.MSELoss(), batch_size=16)
     steps = [training.step() for _ in range(120)]
     assert [s.loss.item() for s in steps] == whole.losses.tolist()
     assert [s.lr for s in steps] == whole.lrs.tolist()
+    assert not any(s.loss.requires_grad for s in steps), "a graph would be kept with each"
 
 
 def test_a_data_loader_trains_as_tensors_do() -> None:
     loader = DataLoader(TensorDataset(X, Y), batch_size=96)
     assert np.array_equal(run(model(), loader).losses, run(model()).losses)
+
+
+def test_more_examples_a_step_than_there_are_is_a_full_batch_and_arrays_are_data() -> None:
+    whole = run(model()).losses
+    assert np.array_equal(run(model(), batch_size=1000).losses, whole)
+    assert np.array_equal(run(model(), (X.double().numpy(), Y.double().numpy())).losses, whole)
 
 
 def test_a_data_loader_starts_where_tensors_do() -> None:
@@ -71,6 +96,8 @@ def test_a_data_loader_of_another_kind_is_named() -> None:
         run(model(), DataLoader(Endless()), max_lr=0.1)
     with pytest.raises(TypeError, match=r"must yield \(inputs, targets\), got list of 1"):
         run(model(), DataLoader(TensorDataset(X)), max_lr=0.1)
+    with pytest.raises(ValueError, match="the DataLoader is empty"):
+        run(model(), DataLoader(TensorDataset(X[:0], Y[:0])), max_lr=0.1)
 
 
 @pytest.mark.filterwarnings("ignore:nothing will be decided")
@@ -100,10 +127,10 @@ def test_metrics_are_measured_in_evaluation_mode_without_changing_training() -> 
     modes = []
 
     def metric(net: nn.Module) -> float:
-        modes.append(net.training)
+        modes.append(net.training or torch.is_grad_enabled())
         return 1.0
 
-    net = model()
+    net = model().eval()
     history = run(net, evaluate={"one": metric}, evaluate_every=50)
     assert modes == [False] * 3
     assert all(module.training for module in net.modules())
@@ -111,6 +138,36 @@ def test_metrics_are_measured_in_evaluation_mode_without_changing_training() -> 
     assert history.final("one") == 1.0
     with pytest.raises(KeyError, match=r"no metric 'two', evaluated were \['one'\]"):
         history.final("two")
+
+
+def test_a_metric_that_fails_leaves_every_module_in_training_mode() -> None:
+    net = model()
+    with pytest.raises(ZeroDivisionError):
+        run(net, evaluate={"none": lambda _: 1 / 0}, evaluate_every=1)
+    assert all(module.training for module in net.modules())
+
+
+@pytest.mark.parametrize("data", [(X, Y), DataLoader(TensorDataset(X, Y), batch_size=96)])
+def test_a_full_batch_is_evaluated_every_hundred_steps_and_once_at_the_end(data: Any) -> None:
+    calls = count(1)
+    history = run(model(), data, steps=200, lr=0.01, evaluate={"n": lambda _: float(next(calls))})
+    assert history.evaluations == ({"step": 100, "n": 1.0}, {"step": 200, "n": 2.0})
+    assert history.final("n") == 2.0
+
+
+def test_whether_paths_are_corrected_may_be_chosen() -> None:
+    settings = {"loss_fn": nn.MSELoss(), "batch_size": 16, "path_correction": False}
+    training = Training(model(), (X, Y), **settings)
+    assert training.exptest is not None
+    assert training.exptest.state_dict()["path"] is None
+
+
+def test_a_run_as_long_as_its_first_window_decides_and_one_step_less_is_named() -> None:
+    window = Training(model(), (X, Y), loss_fn=nn.MSELoss()).first_window
+    assert window is not None
+    assert len(run(model(), steps=window).decisions) == 1
+    with pytest.warns(UserWarning, match="nothing will be decided"):
+        run(model(), steps=window - 1)
 
 
 def test_too_few_steps_for_a_window_are_named_before_training() -> None:
@@ -183,6 +240,7 @@ def test_the_default_start_rate_is_the_bound_of_the_loss(loss_fn: Any, name: str
         ({"epochs": 1}, ValueError, "either epochs or steps"),
         ({"steps": 0}, ValueError, "must be a whole number of at least 1, got 0"),
         ({"lr": 0.1, "alpha": 0.1}, ValueError, "lr=0.1 fixes the rate"),
+        ({"lr": 0.1, "max_lr": 0.2}, ValueError, "lr=0.1 fixes the rate"),
         ({"batch_size": 0}, ValueError, "batch_size must be a whole number of at least 1"),
         ({"data": (X[:0], Y[:0])}, ValueError, "the data are empty"),
         ({"data": (X, Y[:5])}, ValueError, "differ in length: 96 and 5"),

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from exptest.training import Training, fit
 
@@ -91,6 +91,7 @@ def pairwise(outputs: Tensor, labels: Tensor) -> Tensor:
         (line(4), LABELS, functional.cross_entropy),
         (line(4), functional.one_hot(LABELS, 4).float(), CE),
         (line(4), torch.where(LABELS == 3, -100, LABELS), CE),
+        (Returns(lambda f: f[..., None].expand(-1, 4, 2)), LABELS[:, None].expand(-1, 2), CE),
         (line(), Y[:, 0], lambda o, y: functional.mse_loss(o.squeeze(1), y)),
         (nn.Sequential(line(), Ravel()), Y, lambda o, y: squared(o[:, None], y)),
         (line(), Y * 0, squared),
@@ -189,17 +190,24 @@ def test_a_fault_is_named_and_nothing_is_touched(
     if isinstance(model, nn.Module):
         model.eval()
     before, draws = everything(model), (random.getstate(), torch.get_rng_state())
+    of_numpy = np.random.get_state()  # noqa: NPY002
     with pytest.raises(error, match=message) as raised:
         fit(model, data, steps=5, progress=False, **given)
     assert "\n" not in str(raised.value)
     assert same(before, everything(model))
     assert random.getstate() == draws[0]
     assert torch.equal(torch.get_rng_state(), draws[1])
+    assert repr(np.random.get_state()) == repr(of_numpy)  # noqa: NPY002
 
 
-def test_a_refused_data_loader_goes_on_as_if_it_had_not_been_asked() -> None:
-    generator = torch.Generator().manual_seed(5)
-    loader = DataLoader(TensorDataset(X, Y[:, 0]), 8, shuffle=True, generator=generator)
+@pytest.mark.parametrize("whose", ["loader", "sampler"])
+def test_a_refused_data_loader_goes_on_as_if_it_had_not_been_asked(whose: str) -> None:
+    generator, data = torch.Generator().manual_seed(5), TensorDataset(X, Y[:, 0])
+    if whose == "loader":
+        loader = DataLoader(data, 8, shuffle=True, generator=generator)
+    else:
+        rows = RandomSampler(data, generator=generator)
+        loader = DataLoader(data, batch_sampler=BatchSampler(rows, 8, False))
     before = generator.get_state()
     with pytest.raises(ValueError, match="one shape"):
         fit(line(), loader, loss_fn=MSE, steps=5, max_lr=0.1, progress=False)
@@ -260,6 +268,15 @@ def test_layers_without_an_optimizer_are_said_and_trained_around() -> None:
     cut[0].forward = lambda x: x
     with pytest.raises(ValueError, match="any weight that the optimizer holds"), pytest.warns():
         fit(cut, (X, X @ torch.ones(3, 4)), loss_fn=MSE, optimizer=unused, steps=2, max_lr=0.1)
+
+
+def test_what_a_loader_makes_of_its_targets_is_what_the_loss_sees() -> None:
+    def from_zero(rows: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        return torch.stack([x for x, _ in rows]), torch.stack([y for _, y in rows]) - 1
+
+    loader = DataLoader(TensorDataset(X, LABELS + 1), 8, collate_fn=from_zero)
+    history = fit(line(4), loader, loss_fn=CE, steps=3, lr=0.1, progress=False)
+    assert len(history.losses) == 3
 
 
 @pytest.mark.usefixtures("as_users_do")

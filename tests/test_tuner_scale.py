@@ -78,6 +78,16 @@ def test_what_an_accepted_window_held_is_no_divergence(floor: float) -> None:
     assert [tuner.observe(floor + height, path_ratio=1.0) for height in later] == [None] * 27
 
 
+def test_what_was_harmless_once_stays_so_though_lower_windows_are_accepted() -> None:
+    tuner = Tuner(10.0)
+    losses = [*[10.0] * MIN_WINDOW, *(0.8**t for t in range(MIN_WINDOW))]
+    assert [d.accepted for loss in losses if (d := tuner.observe(loss))] == [False, True]
+    assert [tuner.observe(loss) for loss in (0.001, 99.0)] == [None, None]
+    decision = tuner.observe(101.0)
+    assert decision is not None
+    assert decision.kind == "divergence"
+
+
 def test_weights_left_at_a_high_loss_are_given_the_time_to_come_down() -> None:
     tuner = Tuner(0.01)
     exploded = [1.0, 50.0]

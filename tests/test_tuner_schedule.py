@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exptest.linearized import LossModel
 from exptest.record import Decision
 from exptest.recorded import replay
 from exptest.statistics import PathRatio, window_length
@@ -94,6 +95,21 @@ def test_noise_makes_the_schedule_fall_more_slowly(beta: float, ω: float) -> No
     last, q = ends[-1], beta ** (1 + ω)
     law = D * ((1 - q ** len(ends)) / ((1 - q) * (last.step + 1))) ** (1 / (1 + ω))
     assert last.lr_before == pytest.approx(law, rel=0.02)
+
+
+@pytest.mark.claim("C7.16")
+@pytest.mark.parametrize("beta", [0.33, 0.5, 0.8])
+def test_on_one_mode_the_search_finds_the_critical_rate_within_beta(beta: float) -> None:
+    draw = np.random.default_rng(0)
+    for power, height, above in draw.uniform([-2, -2, 0], [2, 1, 4], (20, 3)):
+        model = LossModel.from_kernel([[10**power]], [math.sqrt(2 * 10**height)])
+        critical = model.critical_learning_rate
+        tuner = Tuner(10**above * critical, beta=beta)
+        while tuner.phase == "search":
+            curve, decision = iter(model.gradient_descent(tuner.lr, 4000)), None
+            while decision is None:
+                decision = tuner.observe(float(next(curve)))
+        assert beta * critical <= tuner.lr < critical
 
 
 @pytest.mark.claim("C7.12")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exptest.record import Record
@@ -45,6 +45,7 @@ def inside(tuner: Tuner) -> dict[str, Any]:
     return {name: known[name] for name in known if name not in ("_losses", "_factors")}
 
 
+@pytest.mark.claim("C7.13")
 @given(SETTINGS, st.integers(0, 1000), st.integers(1, 259), st.sampled_from([None, 1.0, 1.7]))
 def test_a_tuner_resumed_is_the_one_that_was_stopped(
     settings: dict[str, Any], seed: int, cut: int, path_ratio: float | None
@@ -65,6 +66,28 @@ def test_a_tuner_resumed_is_the_one_that_was_stopped(
         resumed.observe(loss, path_ratio=path_ratio)
         assert inside(resumed) == inside(whole)
     assert repr(state) == repr(kept), "what was saved does not change afterwards"
+
+
+def test_a_loss_below_its_floor_is_not_told_again_after_resuming() -> None:
+    tuner = Tuner(0.5, min_window=8)
+    assert [tuner.observe(0.5**t) for t in range(8)][-1]
+    with pytest.warns(UserWarning, match="below loss_floor"):
+        tuner.observe(-1.0)
+    Tuner.from_state_dict(tuner.state_dict()).observe(-1.0)  # a warning would be an error
+
+
+@pytest.mark.claim("C7.13")
+@settings(max_examples=30)
+@given(SETTINGS, st.integers(0, 1000), st.integers(1, 259), st.sampled_from([None, 1.0, 1.7]))
+def test_losses_that_have_not_come_decide_nothing(
+    settings: dict[str, Any], seed: int, cut: int, path_ratio: float | None
+) -> None:
+    here, there = Tuner(**settings), Tuner(**settings)
+    for loss, other in zip(curve(seed), curve(seed)[:cut] + curve(seed + 1)[cut:], strict=True):
+        here.observe(loss, path_ratio=path_ratio)
+        there.observe(other, path_ratio=path_ratio)
+    known = [[d for d in t.record.decisions if d.step < cut] for t in (here, there)]
+    assert repr(known[0]) == repr(known[1])
 
 
 def test_a_record_says_with_what_it_was_made() -> None:

@@ -31,6 +31,26 @@ def verdicts(record: Record) -> list[tuple]:
 # -- losses that are not finite ------------------------------------------------------------
 
 
+@pytest.mark.claim("C7.17")
+@pytest.mark.parametrize("seed", range(5))
+def test_bad_losses_of_mini_batches_take_no_place_and_reject_nothing(seed: int) -> None:
+    clean, draw = falling(400), np.random.default_rng(seed)
+    holes = draw.integers(0, 8, 200)
+    bad = [draw.choice([math.nan, math.inf, -math.inf], count).tolist() for count in holes]
+    both = zip(clean, [*bad, *[[]] * 200], strict=True)
+    holed = [value for loss, some in both for value in (*some, loss)]
+    whole, record = (replay(losses, 0.05, path_ratio=1.5) for losses in (clean, holed))
+    seen, expected = (
+        [(d.kind, d.accepted, d.window, d.lr_after, d.pvalue) for d in r.decisions]
+        for r in (record, whole)
+    )
+    assert seen == expected
+    assert len(seen) >= 2
+    at = np.cumsum(np.isfinite(holed))
+    assert [at[d.step] - 1 for d in record.decisions] == [d.step for d in whole.decisions]
+    assert record.skipped == sum(holes)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_one_bad_loss_of_a_mini_batch_takes_no_place_and_rejects_nothing(bad: float) -> None:
     clean = falling(400)
@@ -172,6 +192,8 @@ def test_a_run_without_a_decision_says_how_much_was_missing() -> None:
     for text in (record.table(), record.summary(), str(record)):
         assert f"the first window holds {window.window} losses" in text
         assert "50 have come; raise max_lr" in text
+    holed = replay([*falling(25), math.nan, *falling(25)], 1e-3, path_ratio=1.0)
+    assert "50 have come; raise max_lr" in holed.table()
     assert "none of the 3 losses is finite and above the floor" in replay([0.0] * 3, 0.1).table()
 
 

@@ -36,7 +36,7 @@ def gradient(outputs: Tensor, weights: Sequence[Tensor], u: Tensor | None = None
 
 
 def push_forward(outputs: Tensor, weights: Sequence[Tensor], along: Sequence[Tensor]) -> Tensor:
-    """Return Jv, which can itself be differentiated by ``along``."""
+    """Return Jv, which can itself be differentiated by ``along`` (claim C1.5)."""
     with torch.enable_grad():
         u = torch.zeros_like(outputs, requires_grad=True)
         pulled = torch.autograd.grad(

@@ -42,7 +42,7 @@ class LossModel:
         kernel_scale: κ/n.
         cut: how many modes were left out as rounding, and why; their loss is in the floor.
 
-    Claims C2.1 to C2.6 and C2.8.
+    Claims C2.1 to C2.6 and C2.8 to C2.12.
     """
 
     eigenvalues: Float[np.ndarray, " k"]
@@ -237,6 +237,8 @@ class LossModel:
 
         Raises:
             ValueError: a rate that is not positive, ``gone`` not between 0 and 1.
+
+        Claim C2.12.
         """
         return decay.table(self.amplitudes, self.eigenvalues, self.floor, lr, gone)
 

@@ -86,7 +86,7 @@ def empirical_ntk(
     tensor([[5., 2.],
             [2., 1.]])
 
-    Claims C1.2, C1.3.
+    Claims C1.2, C1.3, C1.6, C1.7 and C1.9.
     """
     _checks.one_of("method", method, METHODS)
     if dtype is not None:

@@ -58,7 +58,7 @@ def expected_sgd_loss(
     >>> expected_sgd_loss([[1.0]], [2.0], lr=0.5, batch_size=1, steps=2).tolist()
     [2.0, 0.5, 0.125]
 
-    Claims C3.4 and C3.5.
+    Claims C3.4, C3.5 and C3.11.
     """
     problem = Moments.of(inputs, targets, weights, loss=loss)
     χ = problem.noise_share(batch_size, replacement=replacement)
@@ -101,7 +101,7 @@ def noise_floor(
     >>> round(noise_floor([[1.0], [1.0]], [1.0, -1.0], lr=1.0, batch_size=1), 12)
     1.0
 
-    Claim C3.6.
+    Claims C3.6 and C3.11.
     """
     problem, rate, χ, _ = floor_problem(inputs, targets, lr, batch_size, loss, replacement)
     return problem.loss(floor_moment(problem, rate, χ))
@@ -180,7 +180,7 @@ def mean_square_critical_rate(
     >>> round(41 * mean_square_critical_rate([[1.0], [3.0]], batch_size=1), 9)
     10.0
 
-    Claim C3.5.
+    Claims C3.5 and C3.12 to C3.14.
     """
     Y = np.zeros(len(as_matrix("inputs", inputs))) if targets is None else targets
     problem = Moments.of(inputs, Y, None, loss=loss)
@@ -218,7 +218,7 @@ def critical_batch_size(inputs: Any, *, share: float = 0.5) -> int:
     >>> critical_batch_size([[1.0], [3.0]], share=0.9)
     6
 
-    Claim C3.5.
+    Claims C3.5, C3.12 and C3.13.
     """
     _checks.open_unit("share", share, 0.5)
     goal = share * mean_square_critical_rate(inputs, batch_size=10**12)

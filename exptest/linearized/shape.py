@@ -113,6 +113,8 @@ def knee(model: LossModel) -> float:
     >>> model = LossModel.from_linear([[1.0]], [2.0])  # 2 e^{−2τ}
     >>> round(knee(model), 5), round(float(np.log(np.sqrt(2) * 2 * 2) / 2), 5)
     (0.86643, 0.86643)
+
+    Claim C4.8.
     """
     twice = 2.0 * model.eigenvalues
 

@@ -115,7 +115,7 @@ def critical_learning_rate(
     >>> critical_learning_rate(line, nn.MSELoss(), torch.full((3, 1), 2.0), torch.zeros(3, 1))
     0.25
 
-    Claims C3.2, C3.3.
+    Claims C3.2, C3.3, C3.15 and C3.16.
     """
     spectrum = curvature_spectrum(model, loss_fn, inputs, targets, **options)
     if math.isnan(spectrum.critical_learning_rate):
@@ -183,7 +183,7 @@ def curvature_spectrum(
     >>> spectrum.eigenvalues.round(5)  # of 2XᵀX/n
     array([4., 1.])
 
-    Claims C3.2, C3.3.
+    Claims C3.2, C3.3, C3.15 and C3.16.
     """
     _checks.one_of("curvature", curvature, CURVATURES)
     matrix = _curvature(model, loss_fn, inputs, targets, curvature, batch_size, output)

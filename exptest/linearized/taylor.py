@@ -29,7 +29,7 @@ class LinearizedNetwork(nn.Module):
     >>> torch.equal(LinearizedNetwork(model)(x), model(x))
     True
 
-    Claim C1.1.
+    Claims C1.1, C1.5 and C1.8.
     """
 
     def __init__(self, model: nn.Module, *, output: Any = None) -> None:
@@ -119,6 +119,6 @@ def linearize(model: nn.Module, *, output: Any = None) -> LinearizedNetwork:
     >>> linearize(model).distance()
     0.0
 
-    Claim C1.1.
+    Claims C1.1, C1.5 and C1.8.
     """
     return LinearizedNetwork(model, output=output)

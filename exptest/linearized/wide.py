@@ -58,7 +58,7 @@ def wide_network(
     >>> sum(p.numel() for p in wide_network(4, 10, 2, depth=2).parameters())
     160
 
-    Claim C1.4.
+    Claims C1.4 and C1.9.
     """
     sizes = [_checks.at_least("features", features, 1, 10)]
     sizes += [_checks.at_least("width", width, 1, 128)] * _checks.at_least("depth", depth, 1, 1)

@@ -16,11 +16,11 @@ Restart = Literal["initial"] | None | Callable[[], Any]
 
 
 class Restarts:
-    """Two places to go back to: where training began, and where the open window began.
+    """The place to go back to: where the open window began, in the search the beginning.
 
     Args:
         optimizer, model: what is put back.
-        restart: ``"initial"``: these places; None: nothing moves; a function: it does it all.
+        restart: ``"initial"``: this place; None: nothing moves; a function: it does it all.
         on_restart: called with the decision after training went back.
 
     Raises:
@@ -37,7 +37,7 @@ class Restarts:
         _check(optimizer, model, restart, on_restart)
         self._restart, self._on_restart = restart, on_restart
         kept = restart == "initial"
-        self._places = [Snapshot(optimizer, model) for _ in range(2)] if kept else []
+        self._place = Snapshot(optimizer, model) if kept else None
         self._begun = False
         if kept and model is None and (found := modules_with_buffers(optimizer)):
             warnings.warn(
@@ -50,39 +50,38 @@ class Restarts:
         """Before the first update: by now an optimizer has set its mode, weights are loaded."""
         if self._begun:
             return
-        for place in self._places:
-            if place.moved():
-                place.take()
+        if self._place is not None:
+            if self._place.moved():
+                self._place.take()
             else:
-                place.take_optimizer()
+                self._place.take_optimizer()
         self._begun = True
 
     def follow(self) -> None:
         """Take in parameters that came since."""
-        for place in self._places:
-            place.follow()
+        if self._place is not None:
+            self._place.follow()
 
     def undo(self) -> None:
-        """Go back to the beginning, as if nothing had been trained."""
-        if self._places:
-            self._places[0].restore()
+        """Go back to the place, as if nothing had been trained since."""
+        if self._place is not None:
+            self._place.restore()
 
     def go_back(self, decision: Decision) -> bool:
-        """Go back, to the beginning from a search, else to the start of the window; say whether."""
+        """Go back, in whatever way was asked for; say whether."""
         if self._restart is None:
             return False
         if callable(self._restart):
             self._restart()
-        else:
-            self._places[0 if decision.restarts else 1].restore()
+        self.undo()
         if self._on_restart is not None:
             self._on_restart(decision)
         return True
 
     def begin_window(self) -> None:
         """Remember where the window begins."""
-        for place in self._places[1:]:
-            place.take()
+        if self._place is not None:
+            self._place.take()
 
     # -- how they are kept -----------------------------------------------------------------
 
@@ -94,7 +93,7 @@ class Restarts:
         return {
             "kind": self._kind,
             "begun": self._begun,
-            "places": [place.state_dict() for place in self._places],
+            "place": None if self._place is None else self._place.state_dict(),
         }
 
     def check_state(self, state: dict[str, Any]) -> None:
@@ -104,13 +103,13 @@ class Restarts:
                 f"the saved state has restart = {state['kind']!r}, this ExpTest {self._kind!r}; "
                 "construct it with the settings it was saved with."
             )
-        for place, kept in zip(self._places, state["places"], strict=True):
-            place.check_state(kept)
+        if self._place is not None:
+            self._place.check_state(state["place"])
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._begun = state["begun"]
-        for place, kept in zip(self._places, state["places"], strict=True):
-            place.load_state_dict(kept)
+        if self._place is not None:
+            self._place.load_state_dict(state["place"])
 
 
 def _check(optimizer: Optimizer, model: Any, restart: Any, on_restart: Any) -> None:

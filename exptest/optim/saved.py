@@ -55,9 +55,6 @@ def checked(state: Any, own: dict[str, Any], parts: dict[str, Any]) -> Tuner:
 
 def _compare_names(where: str, saved: Any, own: Any) -> None:
     """Raise ValueError if a dict of ``saved`` has other keys than the same one of ``own``."""
-    if isinstance(own, list) and isinstance(saved, list):
-        for pair in zip(saved, own):  # noqa: B905  of other lengths if the restart is another
-            _compare_names(where, *pair)
     if not isinstance(own, dict) or saved is None:
         return
     known, found = set(own), set(saved) if isinstance(saved, dict) else set()

@@ -66,7 +66,7 @@ class ExpTest:
     >>> decision.accepted, exptest.get_last_lr()
     (True, [0.25])
 
-    Claims C7.1 to C7.6.
+    Claims C7.1 to C7.6, C7.14 and C7.15.
     """
 
     def __init__(
@@ -233,7 +233,8 @@ class ExpTest:
                 f"{decision} The weights are not finite, and nothing restores them: pass "
                 "restart='initial', or a function that does, or load a checkpoint."
             )
-        self._restarts.begin_window()
+        if not decision.restarts:  # else it begins where training did
+            self._restarts.begin_window()
         if self._path is not None:
             same_rate = decision.lr_after == decision.lr_before
             self._path.begin_window(keep=self.tuner.method == "paper" and same_rate)

@@ -27,7 +27,7 @@ class Snapshot:
         self._tensors: list[Tensor] = []
         self._buffers: dict[str, Tensor] = {}
         self._groups: list[dict[str, Any]] = []
-        self._state: dict[Any, Any] = {}
+        self._state: dict[Any, Any] = {}  # replaced as a whole, never changed
         self.take()
 
     def _parameters(self) -> list[Tensor]:
@@ -89,21 +89,18 @@ class Snapshot:
             "tensors": [t.clone() for t in self._tensors],
             "buffers": {name: t.clone() for name, t in self._buffers.items()},
             "groups": copy.deepcopy(self._groups),
-            "memory": {place.get(k, k): copy.deepcopy(v) for k, v in self._state.items()},
+            "memory": {place.get(k, k): kept for k, kept in self._state.items()},
         }
 
     def check_state(self, state: dict[str, Any]) -> None:
-        """Raise ValueError if ``state`` belongs to other parameters or buffers."""
-        for what, kept, own in (
-            ("weights", dict(enumerate(state["tensors"])), dict(enumerate(self._parameters()))),
-            ("buffers", state["buffers"], self._live_buffers()),
-        ):
-            shapes, here = ({k: tuple(t.shape) for k, t in some.items()} for some in (kept, own))
-            if shapes != here:
-                raise ValueError(
-                    f"the saved state belongs to another model: its {what} have shapes {shapes}, "
-                    f"here they are {here}; build the model that it was saved with."
-                )
+        """Raise ValueError if ``state`` belongs to other buffers (weights are the optimizer's)."""
+        both = state["buffers"], self._live_buffers()
+        shapes, here = ({name: tuple(t.shape) for name, t in some.items()} for some in both)
+        if shapes != here:
+            raise ValueError(
+                f"the saved state belongs to another model: its buffers have shapes {shapes}, "
+                f"here they are {here}; build the model that it was saved with."
+            )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         parameters = self._parameters()
@@ -114,7 +111,7 @@ class Snapshot:
         self._state = {}
         for key, kept in state["memory"].items():
             owner = parameters[key] if isinstance(key, int) else key
-            self._state[owner] = _beside(owner, copy.deepcopy(kept))
+            self._state[owner] = _beside(owner, kept)
 
 
 def _own(group: dict[str, Any]) -> dict[str, Any]:

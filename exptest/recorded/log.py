@@ -91,7 +91,7 @@ class Log:
             yield "try every=K (--every K) for K steps per epoch."
         elif self.step_column is None:
             yield "No column counts steps: each loss is taken for one step."
-        if (back := int((self._gaps < 0).sum())) and self.every == 1:
+        if back := int((self._gaps < 0).sum()):
             yield f"{counter} goes back {plural(back, 'time')}: are these several runs?"
 
 

@@ -31,7 +31,7 @@ class PathRatio:
     >>> round(path.value**2, 12)  # 4² / (3² + 1²)
     1.6
 
-    Claims C4.4 and C4.5.
+    Claims C4.4, C4.5 and C4.9.
     """
 
     def __init__(self) -> None:

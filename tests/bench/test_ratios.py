@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator
+from functools import cache
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -157,7 +158,12 @@ def test_a_task_beyond_the_memory_is_a_row_that_says_how_much(
     assert rows[1]["note"] == f"two Jacobians take {needed:.3g} GB"
 
 
-def test_the_dense_eigenvalue_is_that_of_the_library() -> None:
+def test_the_dense_eigenvalue_is_that_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(examples: int) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+        network = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.Tanh(), torch.nn.Linear(6, 4))
+        return network.double(), torch.randn(examples, 8).double(), torch.arange(examples) % 4
+
+    monkeypatch.setattr(contestants, "_small", cache(small))
     dense = contestants.eigenvalue_dense("mlp", 12)()
     assert contestants.eigenvalue_exptest("mlp", 12)() == pytest.approx(dense, rel=1e-6)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ LIBRARIES = (
     "jupyter_client", "matplotlib.pyplot", "nbformat", "pandas", "scipy.optimize", "scipy.stats",
     "sklearn.datasets", "statsmodels.api", "torch.func",
 )  # fmt: skip
+LONGEST = 1800  # seconds
 # The change broke the code instead of making it wrong.
 BROKEN = (NameError, SyntaxError, ImportError)
 
@@ -41,6 +43,7 @@ def run_tests(tests: Sequence[str]) -> str:
     watch = Watch()
     early = "ignore::pytest.PytestAssertRewriteWarning"  # of a library that the parent loaded
     options = ["-q", "-x", "-n0", "-p", "no:cacheprovider", "-W", early]
+    options += ["--hypothesis-profile", "falsifiers"]  # red is red: no smaller example is sought
     code = pytest.main([*options, *tests], plugins=[watch])
     if code == 0:
         return "green"
@@ -68,6 +71,7 @@ def forked(task: Callable[[Any], str], argument: Any, log: str) -> str:
     """Run it in a fork whose output goes to a file."""
     reading, writing = os.pipe()
     if not (child := os.fork()):
+        signal.alarm(LONGEST)  # a loop may have lost its end
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)

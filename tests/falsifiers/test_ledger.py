@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +21,6 @@ EXEMPT = {
     "exptest/bench/resnet.py",
     "exptest/bench/widgets.py",
     "exptest/integrations/lightning.py",
-    "exptest/integrations/settings.py",
     "exptest/integrations/transformers.py",
 }
 
@@ -38,7 +38,7 @@ def holds_code(path: Path) -> bool:
 @pytest.mark.parametrize("falsifier", ledger(), ids=str)
 def test_a_falsifier_finds_its_place(falsifier: Falsifier) -> None:
     assert falsifier.file.startswith("exptest/")
-    compile(changed(falsifier), falsifier.file, "exec")
+    ast.parse(changed(falsifier))
 
 
 @pytest.mark.parametrize("falsifier", ledger(), ids=str)

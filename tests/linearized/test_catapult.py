@@ -30,13 +30,14 @@ def test_the_kernel_shrinks_by_the_recursion(share: float) -> None:
     x, y = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
     f, λ = model(x).item(), float(LossModel.from_network(model, x, y).eigenvalues[0])
     η = share * 2 / λ
-    for _ in range(40):
+    for step in range(40):
         f, λ, before = f * (1 - η * λ + η**2 * f**2 / m), λ + η * f**2 / m * (η * λ - 4), λ
         losses(model, x, y, η, 1)
         assert model(x).item() == pytest.approx(f, rel=1e-8, abs=1e-12)
-        now = LossModel.from_network(model, x, y).eigenvalues[0]
-        assert now == pytest.approx(λ, rel=1e-9)
         assert λ <= before
+        if step % 8 == 7:
+            now = LossModel.from_network(model, x, y).eigenvalues[0]
+            assert now == pytest.approx(λ, rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -145,6 +145,27 @@ def test_the_critical_rate_separates_decay_from_growth(momentum: float) -> None:
     assert above[-1] > 1e3 * above[0]
 
 
+@pytest.mark.claim("C2.9")
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize(("seed", "rank"), [(0, 1), (1, 2), (2, 3), (3, 4)])
+def test_the_floor_is_the_least_loss_that_any_weights_reach(
+    seed: int, rank: int, wide: bool
+) -> None:
+    """Fewer directions than weights and examples; with more weights than examples there is none."""
+    draw = np.random.default_rng(seed)
+    X = draw.standard_normal((6, rank)) @ draw.standard_normal((rank, 5))
+    X, y = draw.standard_normal((6, 9)) if wide else X, draw.standard_normal((6, 2))
+    for loss, scale in (("half_mse", 1 / 12), ("mse", 1 / 12)):
+        model = LossModel.from_linear(X, y, loss=loss)
+        best = X @ np.linalg.lstsq(X, y, rcond=1e-10)[0]
+        assert model.floor == pytest.approx(scale * ((best - y) ** 2).sum(), rel=1e-9, abs=1e-20)
+        kernel = LossModel.from_kernel(X @ X.T, -y, loss=loss)
+        assert kernel.floor == pytest.approx(model.floor, rel=1e-9, abs=1e-20)
+        spent = model.gradient_descent(model.optimal_learning_rate, 3)
+        assert (spent >= model.floor).all()
+        assert wide == (model.floor < 1e-20)
+
+
 def test_the_optimal_rate_shrinks_the_slowest_mode_fastest() -> None:
     model, *_ = random_model(2)
     best = model.optimal_learning_rate

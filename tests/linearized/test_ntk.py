@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from exptest.linearized import empirical_ntk, wide_network
+from exptest.linearized import LossModel, empirical_ntk, linearize, wide_network
 from tests.linearized.reference import literal_ntk
 
 
@@ -114,6 +115,25 @@ def test_the_kernel_is_symmetric_and_positive() -> None:
     flat = kernel.reshape(27, 27)
     assert torch.allclose(flat, flat.T, rtol=1e-13, atol=0)
     assert torch.linalg.eigvalsh(flat).min() > -1e-12 * flat.abs().max()
+
+
+@pytest.mark.claim("C1.7")
+def test_no_more_modes_than_weights_move_and_the_rest_stays() -> None:
+    model = nn.Sequential(nn.Linear(3, 2, bias=False), nn.Tanh(), nn.Linear(2, 2)).double()
+    x, y = (torch.randn(15, k, dtype=torch.float64) for k in (3, 2))
+    modes, linear = LossModel.from_network(model, x, y), linearize(model)
+    assert (len(modes.eigenvalues), modes.cut.modes) == (12, 18)  # 12 weights, 30 outputs
+    rank = torch.linalg.matrix_rank(empirical_ntk(model, x).reshape(30, 30), hermitian=True)
+    assert rank == 12
+    with torch.no_grad():
+        for weight in linear.parameters():
+            weight += torch.randn_like(weight)
+    moved = (linear(x) - model(x)).detach().flatten().numpy()
+    assert np.linalg.norm(moved) > 1
+    rest = moved - modes.basis @ (modes.basis.T @ moved)
+    assert np.linalg.norm(rest) < 1e-12 * np.linalg.norm(moved)
+    few = LossModel.from_network(model, x[:2], y[:2])
+    assert len(few.eigenvalues) == 4  # fewer outputs than weights: each can be moved alone
 
 
 def test_a_model_with_one_output_per_example_may_drop_its_last_axis() -> None:

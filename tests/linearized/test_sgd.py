@@ -131,6 +131,7 @@ def test_the_critical_batch_size_is_where_the_share_of_the_rate_is_reached(share
     assert batch == 1 or mean_square_critical_rate(X, batch_size=batch - 1) < share * full
 
 
+@pytest.mark.claim("C3.13")
 def test_half_a_batch_costs_between_a_half_and_what_its_share_of_the_full_rate_allows() -> None:
     full = LossModel.from_linear(X, Y).critical_learning_rate
     for batch in (2, 4, 8, 64, 512):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exptest.linearized import LossModel, best_exponential, knee
+from exptest.statistics import window_length
 
 
 def diagonal(eigenvalues: list[float], amplitudes: list[float], floor: float = 0.0) -> LossModel:
@@ -66,6 +67,24 @@ def test_the_knee_of_one_mode_is_where_the_slope_is_minus_one_over_root_two(
     b = 2 * λ
     expected = math.log(math.sqrt(2) * a * b) / b
     assert knee(diagonal([λ], [a])) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.claim("C4.8")
+@pytest.mark.parametrize("seed", range(12))
+def test_no_curve_of_a_linear_model_has_a_later_knee(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    floor, lr = draw.uniform(0.0, 3.0), 10 ** draw.uniform(-4, -2)
+    eigenvalues, shares = 10 ** draw.uniform(-3, 2, 6), draw.dirichlet(0.3 * np.ones(6))
+    height = 10 ** draw.uniform(-1, 1)
+    model = diagonal(sorted(eigenvalues, reverse=True), [*(height * shares)], floor)
+    found = knee(model)
+    assert found <= math.sqrt(2) * height / math.e * (1 + 1e-6)
+    assert found / lr <= (window_length(height, lr) + 0.5) / 2 * (1 + 1e-6)
+    if found > 0:
+        v = 2 * (model.eigenvalues * model.amplitudes) @ np.exp(-2 * found * model.eigenvalues)
+        assert v >= math.sqrt(0.5) * (1 - 1e-6)
+    worst = diagonal([math.e / (2 * math.sqrt(2) * height)], [height], floor)
+    assert knee(worst) == pytest.approx(math.sqrt(2) * height / math.e, rel=1e-4)
 
 
 def test_a_flat_start_has_its_knee_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -83,6 +84,37 @@ def test_its_kernel_never_moves(data: tuple[Tensor, Tensor]) -> None:
     assert linear.distance() > 0.1
     assert torch.allclose(empirical_ntk(linear, x), before, rtol=1e-10, atol=1e-12)
     assert torch.allclose(before, empirical_ntk(model, x), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.claim("C1.8")
+def test_the_network_leaves_its_tangent_at_second_order(data: tuple[Tensor, Tensor]) -> None:
+    model, x = network(), data[0][:4]
+    start = nn.utils.parameters_to_vector(model.parameters()).detach()
+    v = torch.randn(len(start), dtype=torch.float64)
+    linear, sizes, errors = linearize(model), [0.02, 0.01, 0.005], []
+    bent = second_derivative(model, x, v / v.norm())
+    for s in sizes:
+        for moved in (model, linear):
+            nn.utils.vector_to_parameters(start + s * v / v.norm(), moved.parameters())
+        errors.append((model(x) - linear(x)).detach())
+    halved = [(a.norm() / b.norm()).log2().item() for a, b in pairwise(errors)]
+    assert halved == pytest.approx([2.0, 2.0], abs=0.05)
+    off = [(error / s**2 - bent / 2).norm() for error, s in zip(errors, sizes, strict=True)]
+    assert [(a / b).log2().item() for a, b in pairwise(off)] == pytest.approx([1, 1], abs=0.1)
+
+
+def second_derivative(model: nn.Module, x: Tensor, v: Tensor) -> Tensor:
+    """vᵀ∇²f v of every output, by two backward passes."""
+    weights, bent = list(model.parameters()), []
+    along = torch.split(v, [p.numel() for p in weights])
+
+    def change(output: Tensor) -> Tensor:
+        slopes = torch.autograd.grad(output, weights, create_graph=True, materialize_grads=True)
+        return torch.stack([g.flatten() @ a for g, a in zip(slopes, along, strict=True)]).sum()
+
+    for output in model(x).flatten():
+        bent.append(change(change(output)).detach())
+    return torch.stack(bent).view(len(x), -1)
 
 
 def gaps(make: Callable[[int, int], nn.Module], widths: list[int], seeds: int) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from exptest.linearized import wide_network
+from exptest.linearized import empirical_ntk, wide_network
 from exptest.linearized.wide import ScaledLinear
 
 
@@ -41,3 +42,27 @@ def test_a_layer_draws_its_weights_and_biases_anew_from_the_standard_normal() ->
     x = torch.randn(3, 40)
     expected = x @ layer.weight.T / 40**0.5 + layer.bias
     assert torch.allclose(layer(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def arc_cosine(x: torch.Tensor) -> torch.Tensor:
+    """The limit of Θ for one hidden layer of ReLUs."""
+    d, length = x.shape[1], x.norm(dim=1)
+    cosine = (x @ x.T / torch.outer(length, length)).clamp(-1.0, 1.0)
+    φ = cosine.arccos()
+    both = φ.sin() + 2 * (torch.pi - φ) * cosine
+    return torch.outer(length, length) * both / (2 * torch.pi * d)
+
+
+@pytest.mark.claim("C1.9")
+@pytest.mark.usefixtures("as_users_do")
+def test_the_kernel_of_relus_tends_to_the_arc_cosine_kernel_as_one_over_root_m() -> None:
+    x = torch.randn(6, 4, dtype=torch.float64)
+    widths, limit, seeds, size = [16, 128, 1024], arc_cosine(x), 10, []
+    for width in widths:
+        drawn = [wide_network(4, width, 1, activation=nn.ReLU, seed=s) for s in range(seeds)]
+        kernels = torch.stack([empirical_ntk(m.double(), x, trace_outputs=True) for m in drawn])
+        size.append((kernels - limit).square().mean().sqrt().item())
+        error = kernels.std(0) / seeds**0.5  # every width has the limit as its mean
+        assert ((kernels.mean(0) - limit).abs() < 5 * error).all()
+    order = -np.polyfit(np.log(widths), np.log(size), 1)[0]
+    assert order == pytest.approx(0.5, abs=0.15)

@@ -42,6 +42,7 @@ def any_base(request: pytest.FixtureRequest) -> Base:
 # -- a restart is a fresh run --------------------------------------------------------------
 
 
+@pytest.mark.claim("C7.14")
 def test_a_restart_is_a_fresh_run_at_the_smaller_rate_to_the_bit(any_base: Base) -> None:
     run = Training(any_base, rate=any_base.rate)
     exptest = ExpTest(run.optimizer, max_lr=any_base.rate, model=run.model, min_window=8)
@@ -63,29 +64,35 @@ def test_a_restart_is_a_fresh_run_at_the_smaller_rate_to_the_bit(any_base: Base)
         assert same(run.weights(), fresh.weights()), number
 
 
-def test_counters_that_an_optimizer_keeps_in_its_groups_restart_too() -> None:
-    class Counting(torch.optim.Optimizer):
-        def __init__(self, params: Any, lr: float) -> None:
-            super().__init__(params, {"lr": lr, "k": 0})
+class Counting(torch.optim.Optimizer):
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, {"lr": lr, "k": 0})
 
-        @torch.no_grad()
-        def step(self) -> None:  # type: ignore[override]
-            for group in self.param_groups:
-                group["k"] += 1
-                for p in group["params"]:
-                    p -= group["lr"] / group["k"] * p.grad
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            group["k"] += 1
+            for p in group["params"]:
+                p -= group["lr"] / group["k"] * p.grad
 
-    run = Training(Base("Counting", Counting), rate=1.0)
-    exptest = ExpTest(run.optimizer, max_lr=1e-3, min_window=8, path_correction=False)
+
+def test_counters_that_an_optimizer_keeps_in_its_groups_restart_too_and_after_resuming() -> None:
+    def begun(seed: int) -> tuple[Training, ExpTest]:
+        run = Training(Base("Counting", Counting), rate=1.0, seed=seed)
+        return run, ExpTest(run.optimizer, max_lr=1e-3, min_window=8, path_correction=False)
+
+    (run, exptest), (resumed, again) = begun(0), begun(1)
     before = run.weights()
     for number in range(7):
         run.update(number)
         assert exptest.step(1e-3 * (1 + number)) is None
     assert run.optimizer.param_groups[0]["k"] == 7
-    run.update(7)
-    assert exptest.step(1e-2).restarts
-    assert run.optimizer.param_groups[0]["k"] == 0
-    assert same(run.weights(), before)
+    through_a_file(run.model, run.optimizer, exptest)(resumed.model, resumed.optimizer, again)
+    for training, test in ((run, exptest), (resumed, again)):
+        training.update(7)
+        assert test.step(1e-2).restarts
+        assert training.optimizer.param_groups[0]["k"] == 0
+        assert same(training.weights(), before)
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -19,12 +19,12 @@ pytestmark = pytest.mark.usefixtures("as_users_do")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_path_ratio_is_that_of_the_gradients(optimizer: str) -> None:
     """Read off the weights (SGD) or summed (others), it equals the definition, streamed."""
-    run = Run(optimizer, max_lr=0.05, restart=None)
+    run = Run(optimizer, max_lr=0.1, restart=None)
     reference, decision, step, base = PathRatio(), None, 0, MIN_WINDOW
     while decision is None:
         decision = run.step(step)
         if decision is None:  # L₀ may rise before ρ is measured
-            base = max(window_length(run.exptest.tuner.initial_loss, 0.05), MIN_WINDOW)
+            base = max(window_length(run.exptest.tuner.initial_loss, 0.1), MIN_WINDOW)
         if step < base - 1:
             gradient = torch.cat([p.grad.flatten() for p in run.model.parameters()])
             reference.update(gradient.numpy())
@@ -59,6 +59,16 @@ def test_only_paper_mode_keeps_summing_over_accepted_windows_at_one_rate(
                 reference.reset()
     verdicts = [decision.accepted for decision in decisions]
     assert verdicts.count(True) >= 3 or verdicts == [True, False, False]
+
+
+def test_paper_mode_keeps_its_sums_where_a_rejected_rate_cannot_shrink() -> None:
+    run = Run(max_lr=0.2, min_lr=0.2, method="paper", restart=None, alpha=1e-12)
+    decision, step = None, 0
+    while decision is None:
+        decision, step = run.step(step), step + 1
+    assert not decision.accepted
+    assert decision.lr_after == 0.2
+    assert run.exptest.state_dict()["path"]["length"] > 0
 
 
 def test_a_group_at_rest_does_not_hide_the_path_ratio() -> None:
@@ -137,3 +147,18 @@ def test_a_window_without_gradients_is_said_after_resuming_too() -> None:
     resumed.add()
     with pytest.warns(UserWarning, match="at 2 updates in this window none of the"):
         resumed.ratio()
+    resumed.begin_window()
+    resumed.add()
+    with pytest.warns(UserWarning, match="at 1 updates in this window none of the"):
+        resumed.ratio()
+
+
+def test_a_gradient_that_is_overwritten_in_place_stays_in_the_sum() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    path = GradientPath(torch.optim.SGD([weight], lr=1.0))
+    weight.grad = torch.tensor([3.0, 4.0])
+    path.add()
+    weight.grad.copy_(torch.tensor([3.0, -4.0]))
+    path.add()
+    assert path.ratio() == pytest.approx(10 / 6)
+    assert weight.grad.tolist() == [3.0, -4.0]

@@ -59,3 +59,10 @@ def test_losses_of_one_accumulation_are_averaged_and_a_skipped_step_ends_one() -
         "(5.0, 3.0)",
     ]
     assert observations.waiting == 0
+
+
+def test_what_is_cleared_is_in_no_later_mean() -> None:
+    observations = Observations()
+    assert seen(observations, [(1.0, False, 1.0, True)]) == ["0 waiting"]
+    observations.clear()
+    assert seen(observations, [(3.0, True, None, True)])[0] == "(3.0, 1.0)"

@@ -113,6 +113,45 @@ def test_a_schedule_multiplies_the_rate_and_starts_again_with_it(name: str) -> N
     assert factors[restarted : restarted + 9].tolist() == factors[:9].tolist()
 
 
+def test_a_schedule_goes_on_at_updates_and_not_at_the_losses_between() -> None:
+    run = training()
+    exptest = ExpTest(
+        run.optimizer, max_lr=0.02, schedule=SCHEDULES["ExponentialLR"](run.optimizer)
+    )
+    for number in range(15):
+        loss = run.loss(number)
+        loss.backward()
+        if number % 3 == 2:
+            run.optimizer.step()
+        exptest.step(loss)
+    assert exptest.record.factors == pytest.approx(0.97 ** np.arange(5))
+
+
+def test_a_divergence_while_tuning_does_not_begin_the_schedule_again() -> None:
+    run, decisions = training(), []
+    schedule = SCHEDULES["ExponentialLR"](run.optimizer)
+    exptest = ExpTest(
+        run.optimizer, max_lr=0.02, min_window=8, path_correction=False, schedule=schedule
+    )
+    for number, loss in enumerate([*(0.1 * 0.8**t for t in range(10)), float("nan"), 0.1, 0.1]):
+        run.update(number)
+        decisions.append(exptest.step(loss))
+    assert decisions[10].kind == "divergence"
+    assert not decisions[10].restarts
+    assert exptest.record.factors == pytest.approx(0.97 ** np.arange(13))
+
+
+def test_each_group_has_its_own_factor_and_the_record_that_of_the_largest() -> None:
+    run = Training(base("SGD"), rate=1.0, ratios=(0.0, 0.5, 1.0))
+    factors = [lambda step: 1.0, lambda step: 0.5**step, lambda step: 0.8**step]
+    schedule = lr_scheduler.LambdaLR(run.optimizer, factors)
+    exptest = ExpTest(run.optimizer, max_lr=0.02, schedule=schedule)
+    for number in range(2):
+        exptest.step(run.update(number))
+    assert exptest.get_last_lr() == pytest.approx([0.0, 0.01 * 0.25, 0.02 * 0.64])
+    assert exptest.record.factors == pytest.approx(np.array([1.0, 0.8]))
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -107,18 +108,24 @@ BROKEN: dict[str, tuple[Callable[[Any], None], str]] = {
     "broken decision": (spoil("tuner", "decisions", value=[{}]), "state of the tuner is broken"),
     "missing sums": (spoil("path", "sums", drop=True), "path lacks sums"),
     "unknown loss": (spoil("observations", "more", value=1), "observations .* has more"),
-    "missing place": (spoil("restarts", "places", 0, "memory", drop=True), "places lacks memory"),
+    "missing place": (spoil("restarts", "place", "memory", drop=True), "place lacks memory"),
     "missing rates": (spoil("rates", "began", drop=True), "rates lacks began"),
     "another optimizer": (spoil("optimizer", value="SGD"), "optimizer lacks class, shapes"),
 }
 
 
+@cache
+def undisturbed() -> tuple[Training, ExpTest]:
+    run, exptest = made()
+    train(run, exptest, 0, 300)
+    assert exptest.record.decisions
+    return run, exptest
+
+
 @pytest.mark.parametrize("other", [*OTHERS, *BROKEN])
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(other: str) -> None:
     run, exptest = made()
-    undisturbed, usual = made()
     train(run, exptest, 0, 70)
-    train(undisturbed, usual, 0, 70)
     if other in OTHERS:
         settings, message = OTHERS[other]
         stranger, strange = made(**settings)
@@ -131,10 +138,9 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(other: str) ->
     with pytest.raises(ValueError, match=message):
         exptest.load_state_dict(state)
     train(run, exptest, 70, 300)
-    train(undisturbed, usual, 70, 300)
-    assert usual.record.decisions
+    whole, usual = undisturbed()
     assert repr(exptest.record) == repr(usual.record)
-    assert same(run.weights(), undisturbed.weights())
+    assert same(run.weights(), whole.weights())
 
 
 @pytest.mark.parametrize(("saved", "here"), [(None, cosine), (cosine, exponential)])
@@ -189,6 +195,16 @@ def test_after_resuming_a_restart_begins_the_saved_schedule_again() -> None:
     assert rates[0] == rates[1]
 
 
+def test_a_state_whose_buffers_have_other_shapes_is_refused() -> None:
+    def begun(size: int) -> ExpTest:
+        model = nn.Linear(2, 1)
+        model.register_buffer("seen", torch.zeros(size))
+        return ExpTest(torch.optim.SGD(model.parameters(), lr=1.0), max_lr=0.1, model=model)
+
+    with pytest.raises(ValueError, match=r"buffers have shapes {'seen': \(4,\)}"):
+        begun(3).load_state_dict(begun(4).state_dict())
+
+
 def test_a_state_that_is_no_dict_is_refused() -> None:
     with pytest.raises(ValueError, match="its state lacks observations"):
         made()[1].load_state_dict([1, 2])  # type: ignore[arg-type]
@@ -212,7 +228,7 @@ def test_a_group_added_just_before_saving_is_in_the_state() -> None:
     resumed, again, _ = with_late_group(2)
     load(resumed.model, resumed.optimizer, again)
     assert again.get_last_lr() == [0.2, 0.1]
-    assert same(again.state_dict()["restarts"]["places"][0]["tensors"][-1:], [late.detach()])
+    assert same(again.state_dict()["restarts"]["place"]["tensors"][-1:], [late.detach()])
 
 
 def test_memory_loaded_on_the_host_goes_to_its_parameters_device_but_for_counters() -> None:
@@ -248,7 +264,7 @@ def test_after_a_hundred_thousand_losses_the_state_is_model_open_window_and_deci
         exptest._updates.made = 1  # an optimizer step, which costs most of the time
         exptest.step(loss)
     assert len(exptest.record.losses) == 100_000
-    tensors = 5 * size(model.state_dict())  # two places with weights and momentum, one sum
+    tensors = 3 * size(model.state_dict())  # a place with weights and momentum, one sum
     window, decisions = exptest.tuner.filled, len(exptest.record.decisions)
     assert window < 5000
     assert decisions > 20

@@ -73,7 +73,7 @@ def test_data_prepared_by_accelerate_change_nothing() -> None:
 
 
 def compiled(kind: Any, whole: bool) -> tuple[ExpTest, list[torch.Tensor]]:
-    """The same 60 steps, plain or with model and step compiled."""
+    """The same 30 steps, plain or with model and step compiled."""
     model = small()
     optimizer = kind(model.parameters(), lr=1.0)
     exptest = ExpTest(optimizer, max_lr=0.1, min_window=8, model=model)
@@ -81,7 +81,7 @@ def compiled(kind: Any, whole: bool) -> tuple[ExpTest, list[torch.Tensor]]:
     if whole:
         net = torch.compile(model, backend="eager")
         step = torch.compile(optimizer.step, backend="eager")
-    for number in range(60):
+    for number in range(30):
         optimizer.zero_grad()
         error(net, number).backward()
         step()
@@ -116,8 +116,8 @@ def test_the_hooks_stay_out_of_what_is_compiled(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ExpTest, "_after_update", spied)
     torch.compiler.reset()
     test, _ = compiled(torch.optim.SGD, True)
-    assert len(test.record.losses) == 60
-    assert seen == [False] * 60
+    assert len(test.record.losses) == 30
+    assert seen == [False] * 30
 
 
 def test_schedule_free_restarts_in_training_mode_after_an_evaluation() -> None:

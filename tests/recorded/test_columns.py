@@ -30,6 +30,8 @@ def table(header: str, rows: int = 3) -> bytes:
         ("epoch,step,wall_time,lr-Adam,learning_rate,nll", "nll"),
         ("Wall time,Step,Value", "Value"),
         (",nll", "nll"),
+        ("my val run - train/loss,my val run - accuracy", "my val run - train/loss"),
+        ("run - nll__MIN,run - nll,run - nll__MAX", "run - nll"),
         ("step,val_loss", "val_loss"),
     ],
 )
@@ -55,7 +57,8 @@ def test_of_several_plausible_names_none_is_taken(header: str, found: str) -> No
 
 
 def test_a_column_is_taken_exactly_as_named() -> None:
-    assert read_log(table("loss,val_loss,step"), column="step").column == "step"
+    log = read_log(table("loss,val_loss,step"), column="step")
+    assert (log.column, log.step_column) == ("step", None)
     with pytest.raises(ValueError, match="has no column 'Loss'; it has 'loss', 'val_loss'"):
         read_log(table("loss,val_loss"), column="Loss")
 
@@ -78,8 +81,10 @@ def paced(steps: list[object], header: str = "step") -> Log:
         ("step", [1, 10, 20, 30], 10, False, "try every=10 (--every 10)"),
         ("epoch", [0, 1, 2], 1, True, "one loss per epoch"),
         ("epoch", [0, 0, 0, 1, 1, 1], 1, False, ""),
+        ("epoch", [0, "", 1, 2], 1, True, "one loss per epoch"),
         ("epoch", [0.01, 0.02, 0.03], 1, False, ""),
         ("step", [0, 1, 2, 0, 1, 2], 1, False, "goes back 1 time"),
+        ("step", [0, 10, 20, 0, 10, 20], 10, False, "goes back 1 time"),
         ("accuracy", [0, 1, 2], 1, False, "No column counts steps"),
         ("step", ["", "x", ""], 1, False, "No column counts steps"),
         ("step", [-1e308, 1e308, 2], 2 * 10**15, False, ""),
@@ -92,6 +97,19 @@ def test_the_pace_is_what_the_step_column_says(
     assert log.every == every
     assert log.per_epoch == per_epoch
     assert said in log.summary()
+
+
+@pytest.mark.parametrize(
+    ("header", "counter"),
+    [
+        ("epoch,step,loss", "step"),
+        ("step,trainer/global_step,loss", "trainer/global_step"),
+        ("epoch,loss", "epoch"),
+        ("step,iteration,loss", "step"),
+    ],
+)
+def test_steps_are_counted_by_the_finest_and_the_global_column(header: str, counter: str) -> None:
+    assert read_log(table(header)).step_column == counter
 
 
 def test_the_pace_is_that_of_the_rows_with_a_loss() -> None:

@@ -124,6 +124,7 @@ def test_every_kth_loss_is_judged_in_gradient_flow_time(every: int, method: str)
     assert len(record.decisions) == len(whole.decisions) >= 2
     for mine, theirs in zip(record.decisions, whole.decisions, strict=True):
         assert (mine.step, mine.window, mine.pvalue) == (theirs.step, theirs.window, theirs.pvalue)
+        assert mine.lr_before == pytest.approx(theirs.lr_before / every)
         assert mine.lr_after == pytest.approx(theirs.lr_after / every)
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from exptest.recorded import read_log
+from exptest.recorded import read_log, table
 from exptest.recorded.table import BLANK, distinct, in_chunks, is_number, is_word, number
 
 
@@ -34,16 +34,33 @@ def test_rows_come_in_chunks_and_none_is_lost() -> None:
     assert sizes == [20_000, 20_000, 5_000]
 
 
-def test_rows_are_counted_across_chunks() -> None:
-    rows = [f"{row},{1 + row % 7}" for row in range(20_010)]
-    rows[20_003] = "20003,"
+def test_rows_are_counted_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "CHUNK", 10)
+    rows = [f"{row},{1 + row % 7}" for row in range(35)]
+    rows[23] = "23,"
     log = read_log("\n".join(["step,loss", *rows]).encode(), name="long.csv")
-    assert (len(log.losses), log.blanks) == (20_009, 1)
+    assert (len(log.losses), log.blanks) == (34, 1)
     assert log.steps is not None
     assert np.array_equal(log.losses, 1 + log.steps % 7)
-    rows[20_005] = "20005,oops"
-    with pytest.raises(ValueError, match="holds 'oops' in its row 20006, which is no number"):
-        read_log("\n".join(["step,loss", *rows]).encode(), name="long.csv")
+    for cells, message in (
+        ("32,oops", "'oops' in its row 33"),
+        ("32,1,1", "3 cells in its row 33"),
+    ):
+        rows[32] = cells
+        with pytest.raises(ValueError, match=message):
+            read_log("\n".join(["step,loss", *rows]).encode(), name="long.csv")
+
+
+def test_a_comma_and_a_point_are_told_apart_though_far_from_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(table, "CHUNK", 10)
+    rows = [f"{row};1,5" for row in range(10)]
+    log = read_log("\n".join(["epoch;loss", *rows, "10,5;2"]).encode(), name="long.csv")
+    assert log.steps is not None
+    assert log.steps[-1] == 10.5
+    with pytest.raises(ValueError, match="some numbers with a comma and some with a point"):
+        read_log("\n".join(["epoch;loss", *rows, "10;1.5"]).encode(), name="long.csv")
 
 
 def test_a_short_row_lacks_its_last_cells() -> None:

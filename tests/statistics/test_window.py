@@ -134,6 +134,29 @@ def test_path_ratio_is_at_least_one(seed: int, steps: int, p: int, scale: float)
     assert same.value >= 1.0
 
 
+@pytest.mark.claim("C4.9")
+@pytest.mark.parametrize("seed", range(12))
+def test_path_ratio_is_that_of_the_weights_in_any_unit_and_from_any_side(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    steps, p, unit = int(draw.integers(2, 30)), int(draw.integers(1, 6)), 10 ** draw.uniform(-3, 3)
+    gradients = draw.normal(size=(steps, p)) + draw.normal(size=p)
+    turn, cut = np.linalg.qr(draw.normal(size=(p, p)))[0], int(draw.integers(1, steps))
+    walk = np.cumsum(np.vstack([draw.normal(size=p), -0.1 * gradients]), axis=0)
+    path = np.linalg.norm(np.diff(walk, axis=0), axis=1).sum()
+    expected = path / np.linalg.norm(walk[-1] - walk[0])
+
+    def ratio(some: np.ndarray) -> float:
+        measured = PathRatio()
+        for g in some:
+            measured.update(g)
+        return measured.value
+
+    assert ratio(gradients) == pytest.approx(expected, rel=1e-6)
+    assert ratio(unit * gradients @ turn) == pytest.approx(expected, rel=1e-6)
+    parts = min(ratio(gradients[:cut]), ratio(gradients[cut:]))
+    assert ratio(gradients) >= parts * (1 - 1e-9)
+
+
 @pytest.mark.claim("C4.5")
 def test_pure_noise_wanders_as_the_root_of_the_steps() -> None:
     rng = np.random.default_rng(0)

@@ -184,6 +184,7 @@ def test_losses_that_are_not_numbers_are_decided_and_drawn(lab: ReplayLab) -> No
     assert "below loss_floor" in lab.words.value
 
 
+@pytest.mark.usefixtures("as_users_do")
 def test_a_long_curve_is_drawn(lab: ReplayLab) -> None:
     n = 40_000
     noise = np.random.default_rng(0).standard_normal(n)

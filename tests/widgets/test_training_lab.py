@@ -273,7 +273,7 @@ def act(lab: TrainingLab, draw: random.Random) -> None:
             control.value = draw.randrange(control.min, min(control.max, 64), control.step)
 
 
-def test_two_hundred_random_actions_leave_it_working() -> None:
+def test_two_hundred_random_actions_leave_it_working(as_users_do: None) -> None:
     draw, process = random.Random(0), psutil.Process()
     lab = TrainingLab(speed="full speed", limit=600)
     lab.advance(windows=1)
