@@ -23,6 +23,11 @@ def as_period(value: Any) -> int:
     return _checks.at_least("period", value, 1, 469)
 
 
+def seen_twice(period: int, n: int) -> int:
+    """Return the period if n losses hold it twice, else 1: once, its shape is any shape."""
+    return period if n >= 2 * period else 1
+
+
 def phase_centred(v: Float[np.ndarray, "*any n"], period: int = 1) -> Float[np.ndarray, "*any n"]:
     """Return v less the mean at each phase t mod period, along the last axis."""
     n = v.shape[-1]
