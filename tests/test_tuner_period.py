@@ -31,10 +31,10 @@ def first(losses: np.ndarray, **settings: int) -> Decision:
 
 
 def test_the_shape_of_an_epoch_is_no_progress() -> None:
-    flat, falling = epochs(50, 20), epochs(50, 20, fall=0.02)
+    flat, falling = epochs(100, 20), epochs(100, 20, fall=0.02)
     told = first(falling, period=20)
     assert told.pvalue == exponential_test(falling, period=20).pvalue
-    tuner = Tuner(1.0, beta=0.99, min_window=50, period=20)
+    tuner = Tuner(1.0, beta=0.99, min_window=100, period=20)
     for loss in flat:
         tuner.observe(loss)
     tuner.phase = "tune"
