@@ -55,8 +55,12 @@ def summary(rows: list[tuple[str, ...]]) -> str:
     seen = Counter(cells)
     notebooks = seen["red"] + seen["earlier"]
     minutes = math.ceil(sum(map(float, seconds)) / 60)
+    claims = len(rows) - seen[""]
+    shown = (
+        f" of the {claims} of a claim, {notebooks} turn its notebook red,"
+        f" {seen['red']} in the claim's own cell;"
+    )
     return (
-        f"{len(rows)} falsifiers: {tests.count('red')} turn their test red; of the"
-        f" {len(rows) - seen['']} of a claim, {notebooks} turn its notebook red,"
-        f" {seen['red']} in the claim's own cell; {minutes} minutes of one core."
+        f"{len(rows)} falsifiers: {tests.count('red')} turn their test red;"
+        f"{shown if claims else ' no notebook was run;'} {minutes} minutes of one core."
     )

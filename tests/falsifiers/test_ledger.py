@@ -88,4 +88,7 @@ def test_the_table_ends_with_what_was_seen_by_what() -> None:
         "4 falsifiers: 3 turn their test red; of the 3 of a claim, 2 turn its notebook red, "
         "1 in the claim's own cell; 2 minutes of one core."
     )
+    assert table.summary(rows[3:]) == (
+        "1 falsifiers: 1 turn their test red; no notebook was run; 1 minutes of one core."
+    )
     assert max(len(table.line(row)) for row in rows) <= sum(table.WIDTHS) + 10
