@@ -145,6 +145,7 @@ def _average(
     """Return the variance along ℓ and e_k: mean over models, variance of its logarithm, most."""
     likely = weight > NEGLIGIBLE
     weight, along = weight[likely], scale[likely, None] * models.along[likely]
+    weight = weight / weight.sum()
     logs = np.log(along)
     plausible = weight > math.exp(-PLAUSIBLE) * weight.max()
     return weight @ along, weight @ (logs - weight @ logs) ** 2, along[plausible].max(axis=0)

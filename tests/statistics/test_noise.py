@@ -121,6 +121,16 @@ def test_noise_that_shrinks_is_measured_where_it_is() -> None:
     np.testing.assert_allclose(np.mean([each.sizes for each in even], axis=0), 1.0, atol=0.08)
 
 
+@pytest.mark.parametrize("noise", ["iid", "AR(1) 0.9", "early"])
+def test_the_unit_of_the_residuals_changes_no_degree_of_freedom(noise: str) -> None:
+    """The models left out of the average must not be missing from it."""
+    for r in residuals(Scenario("flat", noise, 40).simulate(20, seed=8), 1):
+        here, there = describe_noise(r, 2), describe_noise(3e3 * r, 2)
+        assert there.df == pytest.approx(here.df, rel=1e-9)
+        np.testing.assert_allclose(there.curves_df, here.curves_df, rtol=1e-9)
+        np.testing.assert_allclose(there.curves, here.curves, rtol=1e-9)
+
+
 def test_a_missed_curve_is_not_noise() -> None:
     smooth = residuals(np.sin(np.linspace(0, 6, 60))[None], 2)[0]
     assert describe_noise(smooth, 3) == independent_noise(smooth, 3)
