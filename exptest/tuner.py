@@ -58,8 +58,8 @@ class Tuner:
             in a row are asked for, and the window's first eight on average (calibrated only).
         loss_floor: the smallest value the loss can take, loss units; L₀ and explosions are
             measured from it. A log-likelihood or a policy's loss needs it: see theory/04.
-        period: losses after which their shape comes back, those of an epoch; windows that hold
-            two of them are tested without it (calibrated only, see `exponential_test`).
+        period: losses after which their shape comes back, those of an epoch; from windows that
+            hold two of them that shape is removed (calibrated only, see `exponential_test`).
 
     Attributes:
         lr, phase: η, and ``"search"`` or ``"tune"``.

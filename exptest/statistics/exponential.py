@@ -133,7 +133,7 @@ def _calibrated(
         n=len(y),
         line=line,
         exponential=exponential,
-        noise=noise,
+        noise=noise.along_line(),
         note=note,
     )
 

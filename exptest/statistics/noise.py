@@ -9,7 +9,7 @@ too smooth for any noise are a curve that the fit missed (theory/05, section 5.4
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
 import numpy as np
@@ -26,8 +26,6 @@ Curves = Float[np.ndarray, " g"]
 
 # Below 8 losses noise cannot be told from independent; from 20 on it is judged in full.
 BLIND, SEEING = 8, 20
-# Models of less probability than this are left out of the average.
-NEGLIGIBLE = 1e-5
 # Tuned: losses at which the spread of the models' variances counts once against the df; fewer
 # losses make it count more, up to this often.
 DOUBTFUL, MOST_DOUBT, LEAST_DF = 110.0, 4.84, 0.7
@@ -55,7 +53,6 @@ class Noise:
         df: degrees of freedom, fewer than losses to spare because the noise is uncertain.
         least: information that any plausible noise leaves, with ``free`` degrees of freedom.
         free: losses to spare.
-        curves, curves_df, curves_least: the same along the directions e_k in place of the line.
         sizes: size of the noise in the stretches of the window, relative to the whole.
     """
 
@@ -65,10 +62,7 @@ class Noise:
     df: float
     least: float
     free: float
-    curves: Curves = field(repr=False, compare=False)
-    curves_df: Curves = field(repr=False, compare=False)
-    curves_least: Curves = field(repr=False, compare=False)
-    sizes: Float[np.ndarray, " s"] = field(repr=False, compare=False)
+    sizes: tuple[float, ...]
 
     def tail(self, t: float) -> float:
         """Return P(T < t): doubtful noise has heavy tails, but no plausible one is beyond least."""
@@ -81,7 +75,24 @@ class Noise:
         return float(min(stdtrit(self.df, probability), surely))
 
 
-def describe_noise(residual: Vector, parameters: int, period: int = 1) -> Noise:
+@dataclass(frozen=True)
+class NoiseAlongDecays(Noise):
+    """Noise, and what it leaves along every direction e_k in place of the line.
+
+    Attributes:
+        curves, curves_df, curves_least: information, df and least information there.
+    """
+
+    curves: Curves = field(repr=False, compare=False)
+    curves_df: Curves = field(repr=False, compare=False)
+    curves_least: Curves = field(repr=False, compare=False)
+
+    def along_line(self) -> Noise:
+        """Return the part that is about the line: a few numbers."""
+        return Noise(**{part.name: getattr(self, part.name) for part in fields(Noise)})
+
+
+def describe_noise(residual: Vector, parameters: int, period: int = 1) -> NoiseAlongDecays:
     """Return the noise that the residuals of a fit of ``parameters`` coefficients speak of.
 
     ``period``: every phase has a mean of its own, and counts among the coefficients.
@@ -103,26 +114,27 @@ def describe_noise(residual: Vector, parameters: int, period: int = 1) -> Noise:
         doubt *= belief
     information = energy / (variance * swell)
     df = np.maximum(1.0 / (1.0 / (n - parameters) + doubt + unsure), LEAST_DF)
-    return Noise(
+    return NoiseAlongDecays(
         correlation=float(weight @ models.correlation),
         variance=math.exp(float(weight @ np.log(scale))),
         information=float(information[0]),
         df=float(df[0]),
         least=float(min(least[0], information[0])),
         free=float(n - parameters),
+        sizes=tuple(sizes.tolist()),
         curves=information[1:],
         curves_df=df[1:],
         curves_least=np.minimum(least, information)[1:],
-        sizes=sizes,
     )
 
 
-def independent_noise(residual: Vector, parameters: int, period: int = 1) -> Noise:
+def independent_noise(residual: Vector, parameters: int, period: int = 1) -> NoiseAlongDecays:
     """Return the noise of equal, independent errors: as much information as losses to spare."""
     free = float(len(residual) - parameters - period + 1)
     variance = float(residual @ residual) / max(free, 1.0)
     each = np.full(RATES, free)
-    return Noise(0.0, variance, free, free, free, free, each, each, each, np.ones(len(STRETCHES)))
+    sizes = (1.0,) * len(STRETCHES)
+    return NoiseAlongDecays(0.0, variance, free, free, free, free, sizes, each, each, each)
 
 
 def weigh(
@@ -142,13 +154,18 @@ def weigh(
 def _average(
     models: NoiseModels, weight: Float[np.ndarray, " j"], scale: Float[np.ndarray, " j"]
 ) -> tuple[Curves, Curves, Curves]:
-    """Return the variance along ℓ and e_k: mean over models, variance of its logarithm, most."""
-    likely = weight > NEGLIGIBLE
-    weight, along = weight[likely], scale[likely, None] * models.along[likely]
-    weight = weight / weight.sum()
-    logs = np.log(along)
-    plausible = weight > math.exp(-PLAUSIBLE) * weight.max()
-    return weight @ along, weight @ (logs - weight @ logs) ** 2, along[plausible].max(axis=0)
+    """Return the variance along ℓ and e_k: mean over models, variance of its logarithm, most.
+
+    With log V_jk = c_j + a_jk, c of mean 0:  Var = E a² − (E a)² + 2 E ca + E c².
+    """
+    logs = np.log(scale)
+    centred = logs - weight @ logs
+    mean, square = np.split(weight @ models.log_moments, 2)
+    mixed = (weight * centred) @ models.log_moments[:, : len(mean)]
+    spread = square - mean * mean + 2.0 * mixed + weight @ (centred * centred)
+    plausible = np.flatnonzero(weight > math.exp(-PLAUSIBLE) * weight.max())
+    along = scale[plausible, None] * models.along.take(plausible, axis=0)
+    return (weight * scale) @ models.along, spread, along.max(axis=0)
 
 
 def _sizes(
@@ -159,29 +176,25 @@ def _sizes(
     That is the variance there, at least 1, and the share of 1/df that its uncertainty costs.
     """
     known = _stretches(len(residual), period)
-    starts, count, free = known.starts, known.count, known.free
-    total = float(count.sum())
-    found = np.add.reduceat(residual * residual, starts) * (total / energy)
-    relative = (found + LENT) / (free + LENT)
-    relative *= total / float(relative @ count)
-    parts = known.shares * relative
-    swell = parts.sum(axis=1)
-    unsure = parts**2 @ (1.0 / (free + LENT)) / swell**2
-    return (
-        np.sqrt(relative),
-        np.maximum(swell, 1.0),
-        UNSURE * unsure * np.clip(swell - 1.0, 0.0, 1.0),
-    )
+    found = np.add.reduceat(residual * residual, known.starts) * (known.total / energy)
+    relative = (found + LENT) / known.lent
+    relative *= known.total / float(relative @ known.count)
+    swell = known.shares @ relative
+    unsure = known.squares @ (relative * relative / known.lent) / (swell * swell)
+    swell = np.maximum(swell, 1.0)
+    return np.sqrt(relative), swell, UNSURE * unsure * np.minimum(swell - 1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class _Stretches:
-    """Start, dimensions and free ones of stretches; shares of ℓ and e_k; the largest swell."""
+    """Starts of the stretches, their dimensions and those that judge them, what ℓ and e_k have."""
 
     starts: np.ndarray
     count: Float[np.ndarray, " s"]
-    free: Float[np.ndarray, " s"]
+    total: float
+    lent: Float[np.ndarray, " s"]
     shares: Float[np.ndarray, "q s"]
+    squares: Float[np.ndarray, "q s"]
     swollen: Float[np.ndarray, " q"]
 
 
@@ -190,13 +203,13 @@ def _stretches(n: int, period: int) -> _Stretches:
     starts = np.unique((np.array(STRETCHES) * n).round().astype(int))
     starts = np.array([0, *starts[starts >= SHORTEST]])
     count = np.add.reduceat(1.0 - 1.0 / times_seen(n, period), starts)
-    free = count.copy()
+    total, free = float(count.sum()), count.copy()
     free[0] = max(free[0] - TAKEN, 0.5)
     shape = geometry(n, period)
     shares = np.add.reduceat(np.vstack([shape.line, shape.off_line]) ** 2, starts, axis=1)
     early = 1.0 + (SWOLLEN - 1.0) * np.tri(len(starts))  # row i: large up to the stretch i
-    swollen = (shares @ (early / (early @ count / count.sum())[:, None]).T).max(axis=1)
-    return _Stretches(starts, count, free, shares, swollen)
+    swollen = (shares @ (early / (early @ count / total)[:, None]).T).max(axis=1)
+    return _Stretches(starts, count, total, free + LENT, shares, shares**2, swollen)
 
 
 def _is_missed_curve(power: Vector, energy: float) -> bool:

@@ -51,6 +51,7 @@ class NoiseModels:
         edges: first half wave of each band, shape (b,).
         inverse: 1/S_b, S_b the expected energy of the residuals per dimension, shape (j, b).
         along: variance along ℓ and every e_k, shape (j, q), q = 1 + g.
+        log_moments: its logarithm and the square of that, shape (j, 2q).
     """
 
     log_prior: Float[np.ndarray, " j"]
@@ -58,6 +59,7 @@ class NoiseModels:
     edges: np.ndarray
     inverse: Float[np.ndarray, "j b"]
     along: Float[np.ndarray, "j q"]
+    log_moments: Float[np.ndarray, "j 2*q"]
 
 
 @lru_cache(maxsize=256)
@@ -82,12 +84,14 @@ def _tabulated(n: int, parameters: int, period: int) -> NoiseModels:
     correlations = np.array(rows)
     edges, freedom, spectra = _bands(n, parameters, period, correlations)
     shape = geometry(n, period)
+    along = variance_along(np.vstack([shape.line, shape.off_line]), correlations)
     return NoiseModels(
         log_prior=np.log(prior) - 0.5 * np.log(spectra) @ freedom,
         correlation=correlations[:, 1],
         edges=edges,
         inverse=1.0 / spectra,
-        along=variance_along(np.vstack([shape.line, shape.off_line]), correlations),
+        along=along,
+        log_moments=np.hstack([np.log(along), np.log(along) ** 2]),
     )
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.special import ndtr, ndtri, stdtr
 
 from exptest.statistics.geometry import Geometry
-from exptest.statistics.noise import Noise
+from exptest.statistics.noise import NoiseAlongDecays
 
 Grid = Float[np.ndarray, " g"]
 
@@ -24,7 +24,9 @@ FLAT = 1e-4
 ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
 
 
-def crossing_probability(shape: Geometry, lean: float, gain: float, noise: Noise) -> float:
+def crossing_probability(
+    shape: Geometry, lean: float, gain: float, noise: NoiseAlongDecays
+) -> float:
     """Return the p-value of an exponential that leaves 1 − gain of the line's squared error.
 
     p = P(e_k·u ≥ h(k) for some k),  h(k) = (√(s² + g) − s cos ω_k) / sin ω_k.

@@ -14,7 +14,7 @@ from exptest.statistics import paper
 from exptest.statistics.blocks import averaged
 from exptest.statistics.exponential import NOISES, SPIKE_REMARK, unanswerable
 from exptest.statistics.fits import fit_line, line_in_units
-from exptest.statistics.noise import Noise
+from exptest.statistics.noise import Noise, NoiseAlongDecays
 from exptest.statistics.phases import as_period
 from exptest.statistics.results import SlopeTestResult
 from exptest.statistics.scaling import rescaled
@@ -108,12 +108,12 @@ def _calibrated(
         method="calibrated",
         n=len(y),
         line=fit_line(y) if size > 1 else line_in_units(*window.line, window.n, exponent),
-        noise=noise,
+        noise=noise.along_line(),
         remark=remark,
     )
 
 
-def _t(window: WindowFits, sse: float, noise: Noise) -> tuple[float, Noise]:
+def _t(window: WindowFits, sse: float, noise: NoiseAlongDecays) -> tuple[float, NoiseAlongDecays]:
     error = fall_error(window, sse, noise)
     return (-window.fall / error if error else math.copysign(math.inf, -window.fall)), noise
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from exptest.statistics.geometry import geometry
-from exptest.statistics.noise import Noise, describe_noise, independent_noise
+from exptest.statistics.noise import NoiseAlongDecays, describe_noise, independent_noise
 from exptest.statistics.null import crossing_probability
 from exptest.statistics.varpro import Projection, Projector
 
@@ -95,19 +95,19 @@ class WindowFits:
         margin = (SPIKE + SPIKE_SMALL / self.free) * left / (self.free - 3)
         return jump > 0.0 and decay.sse - left > margin
 
-    def pvalue(self, decay: Projection, noise: Noise) -> float:
+    def pvalue(self, decay: Projection, noise: NoiseAlongDecays) -> float:
         """Return how often a straight line looks as exponential as this."""
         lean = self.fall / float(np.sqrt(self.sse))
         return crossing_probability(self.shape, lean, 1.0 - decay.sse / self.sse, noise)
 
-    def noise(self, decay: Projection | None = None) -> Noise:
+    def noise(self, decay: Projection | None = None) -> NoiseAlongDecays:
         """Return the noise around the decay, or around the line."""
         residual, parameters = (self.off_line, 2) if decay is None else (decay.residual, 3)
         if self.independent:
             return independent_noise(residual, parameters, self.period)
         return describe_noise(residual, parameters, self.period)
 
-    def clear_decay(self) -> tuple[Projection, Noise] | None:
+    def clear_decay(self) -> tuple[Projection, NoiseAlongDecays] | None:
         """Return the best decay and the noise around it if the test finds it."""
         if self.free <= 5 or not self._worth_a_look():
             return None

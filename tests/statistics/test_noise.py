@@ -123,7 +123,6 @@ def test_noise_that_shrinks_is_measured_where_it_is() -> None:
 
 @pytest.mark.parametrize("noise", ["iid", "AR(1) 0.9", "early"])
 def test_the_unit_of_the_residuals_changes_no_degree_of_freedom(noise: str) -> None:
-    """The models left out of the average must not be missing from it."""
     for r in residuals(Scenario("flat", noise, 40).simulate(20, seed=8), 1):
         here, there = describe_noise(r, 2), describe_noise(3e3 * r, 2)
         assert there.df == pytest.approx(here.df, rel=1e-9)
