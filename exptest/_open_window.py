@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from itertools import islice
 
+from exptest.statistics.phases import seen_twice
+
 
 @dataclass
 class OpenWindow:
@@ -85,6 +87,10 @@ class OpenWindow:
         if self.planned is not None and math.isfinite(ratio):
             self.path_ratio = ratio
             self.target = max(round(ratio * self.planned), self.planned)
+
+    def period(self, told: int) -> int:
+        """Return the period to test with: 1 where a loss is missing, or it is not seen twice."""
+        return 1 if self.skipped else seen_twice(told, self.filled)
 
     def held(self) -> list[float]:
         """The losses to be tested."""

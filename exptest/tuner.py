@@ -26,15 +26,16 @@ from exptest._plain import from_plain, to_plain
 from exptest._series import Series
 from exptest.record import Decision, Kind, Record, TestResult
 from exptest.statistics import exponential_test, slope_test, window_length
+from exptest.statistics.phases import as_period
 
 MIN_WINDOW = 32
-DIVERGENCE_FACTOR = 10.0
 # Mini-batch losses scatter, of single examples over orders of magnitude: so many are asked.
 PERSISTENCE = 8
 MIN_LR_FACTOR = 1e-12
 # What a state holds.
 SETTINGS = (
     "max_lr", "alpha", "beta", "method", "min_lr", "min_window", "divergence_factor", "loss_floor",
+    "period",
 )  # fmt: skip
 MACHINE = ("lr", "phase", "initial_loss", "_harmless", "_skipped", "_below")
 
@@ -57,6 +58,8 @@ class Tuner:
             in a row are asked for, and the window's first eight on average (calibrated only).
         loss_floor: the smallest value the loss can take, loss units; L₀ and explosions are
             measured from it. A log-likelihood or a policy's loss needs it: see theory/04.
+        period: losses after which their shape comes back, those of an epoch; from windows that
+            hold two of them that shape is removed (calibrated only, see `exponential_test`).
 
     Attributes:
         lr, phase: η, and ``"search"`` or ``"tune"``.
@@ -85,8 +88,9 @@ class Tuner:
         method: str = "calibrated",
         min_lr: float | None = None,
         min_window: int | None = None,
-        divergence_factor: float = DIVERGENCE_FACTOR,
+        divergence_factor: float = 10.0,
         loss_floor: float = 0.0,
+        period: int = 1,
     ) -> None:
         self.max_lr = _checks.positive("max_lr", max_lr, 0.1)
         self.alpha = _checks.open_unit("alpha", alpha, 0.05)
@@ -101,14 +105,12 @@ class Tuner:
         )
         self.divergence_factor = _checks.positive("divergence_factor", divergence_factor, 10.0)
         self.loss_floor = _checks.finite("loss_floor", loss_floor, 0.0)
-
+        self.period = as_period(period)
         self.lr, self.phase = self.max_lr, "search"
         self._losses, self._factors = Series(), Series()
         self._decisions: tuple[Decision, ...] = ()
         self.initial_loss: float | None = None
-        self._harmless = 0.0
-        self._skipped = 0
-        self._below = False
+        self._harmless, self._skipped, self._below = 0.0, 0, False
         self._window = OpenWindow()
 
     # -- what it shows ---------------------------------------------------------------------
@@ -224,12 +226,11 @@ class Tuner:
         return bad >= patience
 
     def _test(self) -> Decision:
-        losses = np.array(self._window.held())
-        if self.phase == "search":
-            decay = exponential_test(losses, method=self.method)
-            return self._decide("exponential", decay, accepted=decay.reject(self.alpha))
-        slope = slope_test(losses, method=self.method)
-        return self._decide("slope", slope, accepted=slope.reject(self.alpha))
+        searching, losses = self.phase == "search", np.array(self._window.held())
+        ask = exponential_test if searching else slope_test
+        result = ask(losses, method=self.method, period=self._window.period(self.period))
+        kind: Kind = "exponential" if searching else "slope"
+        return self._decide(kind, result, accepted=result.reject(self.alpha))
 
     def _decide(self, kind: Kind, result: TestResult | None, *, accepted: bool) -> Decision:
         before = self.lr

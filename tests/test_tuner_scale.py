@@ -70,7 +70,7 @@ def test_each_window_of_a_search_is_planned_by_its_own_losses_and_tuning_by_the_
 @pytest.mark.parametrize("floor", [0.0, -5.0])
 def test_what_an_accepted_window_held_is_no_divergence(floor: float) -> None:
     tuner = Tuner(1.0, loss_floor=floor)
-    decay = [1.0, *(9.0 * 0.8**t for t in range(31))]
+    decay = [8.0, *(9.0 * 0.85**t for t in range(31))]
     decision = [tuner.observe(floor + height, path_ratio=1.0) for height in decay][-1]
     assert decision is not None
     assert decision.accepted

@@ -27,6 +27,7 @@ SETTINGS = st.fixed_dictionaries(
         "min_window": st.integers(5, 20),
         "divergence_factor": st.floats(2.0, 40.0),
         "loss_floor": st.floats(-3.0, 0.0),
+        "period": st.integers(1, 8),
     }
 )
 

@@ -18,7 +18,7 @@ from exptest.bench.published import published_figure, published_windows
 from exptest.statistics import exponential_test, slope_test
 from exptest.statistics.calibration import power, size
 from exptest.statistics.geometry import geometry
-from exptest.statistics.noise import expected_autocorrelation
+from exptest.statistics.noise_models import noise_models
 
 LENGTHS = (50, 200, 1000, 4000)
 SIZE_LENGTHS = (20, 50, 200)
@@ -107,7 +107,7 @@ def _median_time(
     for row in losses:
         if forget:
             geometry.cache_clear()
-            expected_autocorrelation.cache_clear()
+            noise_models.cache_clear()
         start = perf_counter()
         test(row)
         seconds.append(perf_counter() - start)

@@ -36,7 +36,7 @@ class ExpTest:
     Args:
         optimizer: any torch optimizer; its rates are replaced by ``max_lr`` at once.
         max_lr: where the search begins, see `exptest.linearized.max_learning_rate`.
-        alpha, beta, method, min_lr, min_window, divergence_factor: as for `Tuner`.
+        alpha, beta, method, min_lr, min_window, divergence_factor, period: as for `Tuner`.
         path_correction: lengthen windows by the path ratio ρ; False for full-batch training.
         restart: what happens to the weights when the search rejects a rate. ``"initial"``:
             parameters, optimizer state and, given ``model``, buffers go back to where they
@@ -84,6 +84,7 @@ class ExpTest:
         min_window: int | None = None,
         divergence_factor: float = 10.0,
         loss_floor: float = 0.0,
+        period: int = 1,
         schedule: LRScheduler | None = None,
         on_restart: Callable[[Decision], Any] | None = None,
     ) -> None:
@@ -98,6 +99,7 @@ class ExpTest:
             min_window=min_window,
             divergence_factor=divergence_factor,
             loss_floor=loss_floor,
+            period=period,
         )
         self.optimizer = optimizer
         self._rates = rates

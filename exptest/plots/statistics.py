@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -139,9 +140,8 @@ def plot_rates(
                     if over
                     else None,
                 )
-    ax.set_xticks(range(table.shape[1]), [str(c) for c in table.columns])
+    ax.set_xticks(range(table.shape[1]), [fill(str(c), 10) for c in table.columns])
     ax.set_yticks(range(table.shape[0]), [str(r) for r in table.index])
-    ax.tick_params(axis="x", labelrotation=25 if table.columns.dtype == object else 0)
     ax.tick_params(length=0)
     ax.grid(False)
     ax.set(xlabel=columns, ylabel=rows, title=title)

@@ -39,10 +39,11 @@ def replay(
         max_lr: where the rate starts, per step.
         column: the log's column of losses; needed when several could be meant.
         every: K ≥ 1, the steps between two losses (or that each is the mean of). Rates, ``min_lr``
-            too, stay rates per step; ``step``, ``window`` and ``min_window`` count losses.
+            too, stay rates per step; ``step``, ``window``, ``min_window`` and ``period`` count
+            losses.
         path_ratio: constant ρ ≥ 1 for curves of mini-batch training; None for full batch.
         **settings: as for `Tuner` (alpha, beta, method, min_lr, min_window, divergence_factor,
-            loss_floor).
+            loss_floor, period).
 
     Raises:
         ValueError, TypeError, OSError: the input is not a curve; the message says why.

@@ -20,12 +20,12 @@ from exptest.statistics.slope import slope_test
 
 TESTS: dict[str, Callable[..., Any]] = {"exponential": exponential_test, "slope": slope_test}
 EFOLDS, AMPLITUDES = (1, 2, 5, 10, 20, 50), (1, 2, 5, 10)
-CORRELATED = {"AR(1) 0.5", "AR(1) 0.9", "random walk"}
+INDEPENDENT = {"iid", "t3", "shrinking", "growing"}
 Test = str | Callable[[Any], Any]
 
 
 def pvalues(
-    test: Test, losses: Float[np.ndarray, "r n"], *, method: str = "calibrated"
+    test: Test, losses: Float[np.ndarray, "r n"], *, method: str = "calibrated", period: int = 1
 ) -> Float[np.ndarray, " r"]:
     """Return the p-value of a test on every row.
 
@@ -33,7 +33,7 @@ def pvalues(
         test: ``"exponential"``, ``"slope"``, or any function from losses to a p-value or to an
             object with ``.pvalue``.
         losses: shape (r, n), one curve a row.
-        method: of the named tests.
+        method, period: of the named tests.
 
     Raises:
         ValueError, TypeError: ``test`` is neither a known name nor a function.
@@ -41,7 +41,7 @@ def pvalues(
     >>> pvalues(lambda losses: losses.mean(), np.array([[0.2, 0.4]])).round(6)
     array([0.3])
     """
-    results = map(_test(test, method), losses)
+    results = map(_test(test, method, period), losses)
     return np.array([float(getattr(result, "pvalue", result)) for result in results])
 
 
@@ -61,7 +61,7 @@ def simulate_null(
         replications, seed: how many curves, and which.
         method: of the named tests.
     """
-    ask = _test(test, method)
+    ask = _test(test, method, scenario.period)
     results = [ask(losses) for losses in scenario.simulate(replications, seed)]
     return pd.DataFrame(
         {
@@ -83,6 +83,8 @@ def rejection_rates(
     progress: bool = False,
 ) -> pd.DataFrame:
     """Return how often a test rejects, with Wilson intervals, one row a scenario and level.
+
+    The named tests are told the period of the scenario.
 
     Args:
         test: as in `pvalues`.
@@ -123,8 +125,8 @@ def size(
     Args:
         test: as in `pvalues`.
         truths: (name, size in noise standard deviations); default: all nulls of the test.
-        noises: names; correlation cannot be told from a trend in 8 losses, so there
-            correlated noises are left out.
+        noises: names; in 8 losses a trend can be told from equal noise alone, so there the
+            others are left out.
         lengths: windows n, in steps.
         options: of `rejection_rates`.
     """
@@ -135,7 +137,7 @@ def size(
         for n in lengths
         for truth, amount in truths
         for noise in noises
-        if n > 8 or noise not in CORRELATED
+        if n > 8 or noise in INDEPENDENT
     ]
     return rejection_rates(test, cells, **options)
 
@@ -172,16 +174,17 @@ def power(
     return rejection_rates(test, cells, replications=replications, alphas=alphas, **options)
 
 
-def _test(test: Test, method: str) -> Callable[[Any], Any]:
+def _test(test: Test, method: str, period: int) -> Callable[[Any], Any]:
     if callable(test):
         return test
-    return partial(TESTS[_checks.one_of("test", test, TESTS)], method=method)
+    return partial(TESTS[_checks.one_of("test", test, TESTS)], method=method, period=period)
 
 
 def _try(
     test: Test, scenario: Scenario, replications: int, seed: int, method: str
 ) -> Float[np.ndarray, " r"]:
-    return pvalues(test, scenario.simulate(replications, seed), method=method)
+    losses = scenario.simulate(replications, seed)
+    return pvalues(test, losses, method=method, period=scenario.period)
 
 
 def _row(

@@ -12,7 +12,7 @@ from exptest import _checks
 from exptest.statistics.calibration import pvalues
 from exptest.statistics.exponential import unanswerable
 from exptest.statistics.fits import ExponentialFit, fit_exponential
-from exptest.statistics.noise import describe_noise, effective_length
+from exptest.statistics.noise import describe_noise
 from exptest.statistics.scaling import rescaled
 from exptest.statistics.scenarios import ar1
 from exptest.statistics.tables import Rows, html_table, text_table
@@ -99,11 +99,8 @@ def diagnose(losses: Any) -> Diagnosis:
     z, exponent = rescaled(y)
     residual = z - fit_exponential(z).predict()
     noise = describe_noise(residual, 3)
-    # Three fitted coefficients take three of the independent losses' worth of energy.
-    worth = max(effective_length(len(y), noise.correlation), 3.5)
-    sigma = math.sqrt(float(residual @ residual) / len(y) * worth / (worth - 3.0))
     with np.errstate(over="ignore"):
-        sigma = float(np.ldexp(sigma, exponent))
+        sigma = float(np.ldexp(math.sqrt(noise.variance), exponent))
     return Diagnosis(fit_exponential(y), sigma, noise.correlation, len(y))
 
 

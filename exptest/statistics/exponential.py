@@ -18,6 +18,7 @@ from exptest.statistics.fits import (
     fit_line,
     line_in_units,
 )
+from exptest.statistics.phases import as_period
 from exptest.statistics.results import ExponentialTestResult
 from exptest.statistics.scaling import rescaled
 from exptest.statistics.varpro import Projection, Projector
@@ -33,7 +34,7 @@ SPIKE_REMARK = "The first loss is a spike and was set aside."
 
 
 def exponential_test(
-    losses: Any, *, method: str = "calibrated", noise: str = "estimated"
+    losses: Any, *, method: str = "calibrated", noise: str = "estimated", period: int = 1
 ) -> ExponentialTestResult:
     """Test whether losses decay exponentially rather than follow a straight line.
 
@@ -45,7 +46,9 @@ def exponential_test(
         method: ``"calibrated"`` (default) or ``"paper"`` (literal; theory/05 compares them).
         noise: ``"estimated"`` (default) reads correlation and drift off the residuals;
             ``"independent"`` takes equal independent noise for granted: then p is exact, and
-            windows below 24 losses pay no power for caution. Calibrated only.
+            short windows pay no power for caution. Calibrated only.
+        period: steps after which the noise has the same mean again, as those of an epoch; the
+            mean of each of them is removed. Calibrated only.
 
     Returns:
         The result; ``reject(alpha)`` says whether decay is claimed. Non-finite losses or too
@@ -53,7 +56,7 @@ def exponential_test(
 
     Raises:
         TypeError, ValueError: ``losses`` is not numeric, not one-dimensional or empty, or
-            ``method`` or ``noise`` is unknown.
+            ``method`` or ``noise`` is unknown, or ``period`` no number of steps.
 
     >>> exponential_test([0.5**t for t in range(12)]).reject()
     True
@@ -65,15 +68,18 @@ def exponential_test(
     y = _checks.series("losses", losses)
     independent = _checks.one_of("noise", noise, NOISES) == "independent"
     _checks.one_of("method", method, FEWEST)
-    if note := unanswerable(y, FEWEST[method]):
+    steps = as_period(period) if method == "calibrated" else 1
+    if note := unanswerable(y, FEWEST[method], steps):
         return _without_verdict(y, method, note, statistic=np.nan)
-    return _paper(y) if method == "paper" else _calibrated(y, independent)
+    return _paper(y) if method == "paper" else _calibrated(y, independent, steps)
 
 
-def unanswerable(y: Vector, fewest: int) -> str:
+def unanswerable(y: Vector, fewest: int, period: int = 1) -> str:
     """Return why losses cannot be tested, or an empty string."""
     if len(y) < fewest:
         return f"the test needs at least {fewest}"
+    if len(y) < fewest + period - 1:
+        return f"with a period of {period} the test needs at least {fewest + period - 1}"
     if bad := int((~np.isfinite(y)).sum()):
         return f"{bad} of them {'is' if bad == 1 else 'are'} not finite"
     return ""
@@ -97,26 +103,28 @@ def _paper(y: Vector) -> ExponentialTestResult:
     return ExponentialTestResult(statistic, pvalue, df, "paper", len(y), line, exponential)
 
 
-def _calibrated(y: Vector, independent: bool, *, spiked: bool = False) -> ExponentialTestResult:
+def _calibrated(
+    y: Vector, independent: bool, period: int, *, spiked: bool = False
+) -> ExponentialTestResult:
     """Test losses; ``spiked``: one was set aside already (a fast decay is spike after spike)."""
-    blocks, size = averaged(y)
+    blocks, size, phases = averaged(y, period)
     z, exponent = rescaled(blocks)
-    window = WindowFits(z, independent=independent)
+    window = WindowFits(z, independent=independent, period=phases)
     if window.straight:
         return _without_verdict(y, "calibrated", "they follow a straight line to the last digit")
     decay = window.decay()
     if decay is None:
         return _without_verdict(y, "calibrated", "no decay fits better than a constant")
     if not spiked and window.spike_beats(decay):
-        return _after_spike(y, size, independent)
+        return _after_spike(y, size, independent, period)
     noise = window.noise(decay)
     pvalue, note = window.pvalue(decay, noise), ""
-    if pvalue < 0.2 and _rises_again(z, independent):
+    if pvalue < 0.2 and _rises_again(z, independent, phases):
         pvalue, note = 1.0, "they rise again in the second half"
     with np.errstate(divide="ignore"):
         gained = np.float64(max(window.sse - decay.sse, 0.0))
         statistic = float(gained / decay.sse * noise.information)
-    line, exponential = _in_units(y, window, decay, exponent, size)
+    line, exponential = _in_units(y, window, decay, exponent, size, period)
     return ExponentialTestResult(
         statistic=statistic,
         pvalue=pvalue,
@@ -125,35 +133,39 @@ def _calibrated(y: Vector, independent: bool, *, spiked: bool = False) -> Expone
         n=len(y),
         line=line,
         exponential=exponential,
-        noise=noise,
+        noise=noise.along_line(),
         note=note,
     )
 
 
 def _in_units(
-    y: Vector, window: WindowFits, decay: Projection, exponent: int, size: int
+    y: Vector, window: WindowFits, decay: Projection, exponent: int, size: int, period: int
 ) -> tuple[LineFit, ExponentialFit]:
     """Return both fits per step; from blocks only the rate is kept."""
     span = len(y) - 1.0
     if size > 1:
-        whole = Projector(np.linspace(0.0, 1.0, len(y)), np.ldexp(y, -exponent))
+        x = np.linspace(0.0, 1.0, len(y))
+        whole = Projector(x, np.ldexp(y, -exponent), period=period)
         fit = whole.at(decay.k * span / ((window.n - 1.0) * size))
         return fit_line(y), exponential_in_units(fit, exponent, span=span)
     line = line_in_units(*window.line, window.n, exponent)
     return line, exponential_in_units(decay, exponent, span=span)
 
 
-def _after_spike(y: Vector, size: int, independent: bool) -> ExponentialTestResult:
+def _after_spike(y: Vector, size: int, independent: bool, period: int) -> ExponentialTestResult:
     """Test the losses after the first one (or the first block)."""
-    rest = _calibrated(y[size:], independent, spiked=True)
+    rest = _calibrated(y[size:], independent, period, spiked=True)
     fit = rest.exponential
     if fit is not None:
         fit = replace(fit, origin=fit.origin + size, n=len(y))
     return replace(rest, n=len(y), line=fit_line(y), exponential=fit, remark=SPIKE_REMARK)
 
 
-def _rises_again(z: Vector, independent: bool) -> bool:
-    half = WindowFits(z[len(z) // 2 :], independent=independent)
-    if not half.rises(RISING, half.n - 2.0):
+def _rises_again(z: Vector, independent: bool, period: int) -> bool:
+    rest = z[len(z) // 2 :]
+    if len(rest) - period < 2:
+        return False
+    half = WindowFits(rest, independent=independent, period=period)
+    if not half.rises(RISING, half.free - 2.0):
         return False
     return half.rises(RISING, half.noise().information)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq, minimize_scalar
-from scipy.special import stdtrit
 
 from exptest import _checks
 from exptest.statistics.blocks import averaged
@@ -82,7 +81,7 @@ def confidence_interval(losses: Any, parameter: str = "rate", *, level: float = 
     _checks.open_unit("level", level, 0.95)
     if why := unanswerable(y, 5):
         raise ValueError(f"losses give no interval, got {len(y)}: {why}; try a finite window.")
-    blocks, size = averaged(y)
+    blocks, size, _ = averaged(y)
     z, exponent = rescaled(blocks)
     window = WindowFits(z)
     if parameter == "slope":
@@ -99,11 +98,10 @@ def confidence_interval(losses: Any, parameter: str = "rate", *, level: float = 
 
 def _slope(window: WindowFits, level: float) -> tuple[float, float, float]:
     slope, _, sse = window.line
-    certain = window.certain_decay()
-    noise = window.noise() if certain is None else certain[1]
-    sse = sse if certain is None else certain[0].sse
-    step = float(window.shape.line[0] - window.shape.line[1])
-    reach = float(stdtrit(noise.df, 0.5 + level / 2.0)) * fall_error(window, sse, noise) * step
+    found = window.clear_decay()
+    noise = window.noise() if found is None else found[1]
+    sse = sse if found is None else found[0].sse
+    reach = noise.quantile(0.5 + level / 2.0) * fall_error(window, sse, noise) * -window.shape.step
     return slope, slope - reach, slope + reach
 
 
@@ -113,7 +111,7 @@ def _profiled(window: WindowFits, parameter: str, level: float) -> tuple[float, 
     best = window.problem.best(searched)
     profile = (_rate_profile if parameter == "rate" else _floor_profile)(window, best, searched)
     noise = describe_noise(best.residual, 3)
-    t = float(stdtrit(noise.df, 0.5 + level / 2.0))
+    t = noise.quantile(0.5 + level / 2.0)
     least = min(best.sse, profile.sse(profile.estimate))
     limit = least * (1.0 + t * t / noise.information)
 

@@ -1,152 +1,228 @@
 """What the noise around a fit looks like, and how much information it leaves.
 
-Three things make noise differ from n independent equal errors: correlation between steps, a
-drift of its size over the window, and a curve that the fit missed. All three are read from the
-residuals. The constants marked "tuned" were set by simulation (theory/05, section 5.4).
+Two things make noise differ from n independent equal errors. It may be correlated: every model
+of `noise_models` is weighed by the residuals, and its variance along a direction is averaged. And
+its size may change over the window: the residuals' energy is read stretch by stretch. Residuals
+too smooth for any noise are a curve that the fit missed (theory/05, section 5.4).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
+from scipy.fft import dct
+from scipy.special import stdtr, stdtrit
 
-from exptest.statistics.geometry import CORRELATIONS
+from exptest.statistics.geometry import RATES, geometry
+from exptest.statistics.noise_models import NoiseModels, noise_models
+from exptest.statistics.phases import times_seen
 
 Vector = Float[np.ndarray, " n"]
+Curves = Float[np.ndarray, " g"]
 
-# Up to here the bias of φ̂ is computed exactly, beyond to first order in 1/n.
-EXACT_BIAS = 256
-# Below 8 losses φ cannot be told from 0; from 20 on it is believed in full.
+# Below 8 losses noise cannot be told from independent; from 20 on it is judged in full.
 BLIND, SEEING = 8, 20
-# Tuned: allowance for the error of φ̂ in small windows, smallest information and df.
-SHIFT, LOSS, LOSS_SCALE = 0.09, 0.8, 40.0
-SPREAD, SPREAD_SMALL, SPREAD_GROWTH = 0.7, 8.0, 8.0
-SPREAD_SHORT, SHORT = 1.2, 30.0
-LEAST_INFORMATION, LEAST_DF = 0.2, 0.7
-# Tuned: a drift of the noise counts beyond this many standard errors, then in full and more.
-DRIFT_GUARD, DRIFT_GUARD_SCALE, DRIFT_LIMIT, DRIFT_BOOST = 0.5, 25.0, 1.9, 1.6
+# Tuned: losses at which the spread of the models' variances counts once against the df; fewer
+# losses make it count more, up to this often.
+DOUBTFUL, MOST_DOUBT, LEAST_DF = 110.0, 4.84, 0.7
+# Where the stretches of a window begin, and the least losses of the first.
+STRETCHES, SHORTEST = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4), 4
+# Losses of average size that each stretch is lent; those of the first that a fast decay fits.
+LENT, TAKEN = 1.0, 2.0
+# Tuned: how often the uncertainty of a stretch counts against the df.
+UNSURE = 2.0
+# The least information: over models e^−8 times as likely as the best, noise 4 times as large at
+# the start (16 in variance) as later.
+PLAUSIBLE, SWOLLEN = 8.0, 16.0
 # Residuals smoother than this (see `_is_missed_curve`) are a curve that the fit missed.
-SMOOTH, SMOOTH_LONG = 0.6, 30.0
+SMOOTH, SMOOTH_LONG, SLOWEST_WAVES = 0.2, 30.0, 5
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise around a fit of ``parameters`` coefficients.
+    """The noise around a fit.
 
     Attributes:
-        correlation: φ̂ ≥ 0, lag 1.
-        information: m, such that m · signal²/SSE compares with a squared t of ``df``.
-        df: degrees of freedom, fewer than m because φ̂ is uncertain.
-        drift: δ̂, relative change of the noise's size over the window, 0 where not significant.
+        correlation: φ̂, lag 1.
+        variance: of the noise of one loss, loss units squared.
+        information: m, such that m · fall²/SSE compares with a squared t of ``df``.
+        df: degrees of freedom, fewer than losses to spare because the noise is uncertain.
+        least: information that any plausible noise leaves, with ``free`` degrees of freedom.
+        free: losses to spare.
+        sizes: size of the noise in the stretches of the window, relative to the whole.
     """
 
     correlation: float
+    variance: float
     information: float
     df: float
-    drift: float
+    least: float
+    free: float
+    sizes: tuple[float, ...]
+
+    def tail(self, t: float) -> float:
+        """Return P(T < t): doubtful noise has heavy tails, but no plausible one is beyond least."""
+        surely = t * math.sqrt(self.least / self.information)
+        return float(min(stdtr(self.df, t), stdtr(self.free, surely)))
+
+    def quantile(self, probability: float) -> float:
+        """Return the t above ½ of this probability, the inverse of ``tail``."""
+        surely = stdtrit(self.free, probability) * math.sqrt(self.information / self.least)
+        return float(min(stdtrit(self.df, probability), surely))
 
 
-def describe_noise(residual: Vector, parameters: int) -> Noise:
-    """Return correlation, information and drift of the noise, from the residuals of a fit."""
-    n = len(residual)
-    energy = float(residual @ residual)
-    if energy == 0.0 or _is_missed_curve(residual):
-        return independent_noise(n, parameters)
-    r1 = float(residual[1:] @ residual[:-1]) / energy
-    return noise_of(n, parameters, r1, _drift(residual))
+@dataclass(frozen=True)
+class NoiseAlongDecays(Noise):
+    """Noise, and what it leaves along every direction e_k in place of the line.
+
+    Attributes:
+        curves, curves_df, curves_least: information, df and least information there.
+    """
+
+    curves: Curves = field(repr=False, compare=False)
+    curves_df: Curves = field(repr=False, compare=False)
+    curves_least: Curves = field(repr=False, compare=False)
+
+    def along_line(self) -> Noise:
+        """Return the part that is about the line: a few numbers."""
+        return Noise(**{part.name: getattr(self, part.name) for part in fields(Noise)})
 
 
-def independent_noise(n: int, parameters: int) -> Noise:
+def describe_noise(residual: Vector, parameters: int, period: int = 1) -> NoiseAlongDecays:
+    """Return the noise that the residuals of a fit of ``parameters`` coefficients speak of.
+
+    ``period``: every phase has a mean of its own, and counts among the coefficients.
+    """
+    n = len(residual) - period + 1
+    power = dct(residual, norm="ortho") ** 2
+    energy = float(power.sum())
+    if energy == 0.0 or n <= parameters + 1 or _is_missed_curve(power, energy):
+        return independent_noise(residual, parameters, period)
+    models = noise_models(len(residual), parameters, period)
+    weight, scale = weigh(models, power, n - parameters)
+    variance, spread, most = _average(models, weight, scale)
+    sizes, swell, unsure = _sizes(residual, energy, period)
+    least = energy / (most * np.maximum(swell, _stretches(len(residual), period).swollen))
+    doubt = min((DOUBTFUL / n) ** 2, MOST_DOUBT) * spread / 2.0
+    if n < SEEING:
+        belief = max(n - BLIND, 0.0) / (SEEING - BLIND)
+        variance = variance**belief * (energy / (n - parameters)) ** (1.0 - belief)
+        doubt *= belief
+    information = energy / (variance * swell)
+    df = np.maximum(1.0 / (1.0 / (n - parameters) + doubt + unsure), LEAST_DF)
+    return NoiseAlongDecays(
+        correlation=float(weight @ models.correlation),
+        variance=math.exp(float(weight @ np.log(scale))),
+        information=float(information[0]),
+        df=float(df[0]),
+        least=float(min(least[0], information[0])),
+        free=float(n - parameters),
+        sizes=tuple(sizes.tolist()),
+        curves=information[1:],
+        curves_df=df[1:],
+        curves_least=np.minimum(least, information)[1:],
+    )
+
+
+def independent_noise(residual: Vector, parameters: int, period: int = 1) -> NoiseAlongDecays:
     """Return the noise of equal, independent errors: as much information as losses to spare."""
-    free = float(n - parameters)
-    return Noise(0.0, free, free, 0.0)
+    free = float(len(residual) - parameters - period + 1)
+    variance = float(residual @ residual) / max(free, 1.0)
+    each = np.full(RATES, free)
+    sizes = (1.0,) * len(STRETCHES)
+    return NoiseAlongDecays(0.0, variance, free, free, free, free, sizes, each, each, each)
 
 
-def noise_of(n: int, parameters: int, r1: float, drift: float = 0.0) -> Noise:
-    """Return the noise that residuals with lag-1 autocorrelation r₁ speak of."""
-    belief = min(max((n - BLIND) / (SEEING - BLIND), 0.0), 1.0)
-    phi = belief * _unbiased(r1, n, parameters)
-    independent = max(effective_length(n, phi) - parameters, 0.0)
-    loss = min(LOSS, LOSS_SCALE / n) * phi**2
-    information = independent * (1.0 - loss) + LEAST_INFORMATION
-    spread = SPREAD + SPREAD_SMALL / n + SPREAD_SHORT * belief * min((SHORT / n) ** 6, 1.0)
-    spread *= (1.0 + SPREAD_GROWTH * phi**2) / (n * (1.0 - phi**2))
-    df = max(1.0 / (1.0 / information + spread), LEAST_DF)
-    return Noise(phi, information, df, drift)
+def weigh(
+    models: NoiseModels, power: Vector, freedom: int
+) -> tuple[Float[np.ndarray, " j"], Float[np.ndarray, " j"]]:
+    """Return the posterior probability of every model, and the variance that it gives the noise.
 
-
-def effective_length(n: int, phi: float) -> float:
-    """Return n (1 − φ)/(1 + φ): how many independent losses say as much about a slow trend."""
-    return n * (1.0 - phi) / (1.0 + phi)
-
-
-def drift_inflation(
-    drift: float, first: Float[np.ndarray, "*g"] | float, second: Float[np.ndarray, "*g"] | float
-) -> Float[np.ndarray, "*g"] | float:
-    """Return the variance along directions with these moments, for noise of size 1 + δ(x − ½).
-
-    V = (1 + 2δ Σe²(x−½) + δ² Σe²(x−½)²) / (1 + δ²/12), never taken below 1.
+    log P(r | model) = −½ Σ_b m_b (log S_b + log s²),  s² = Σ_b E_b/S_b / Σ_b m_b:  the energies
+    E_b of the bands are s² S_b times χ²_{m_b} / m_b, and s² is eliminated.
     """
-    variance = (1.0 + 2.0 * drift * first + drift**2 * second) / (1.0 + drift**2 / 12.0)
-    return np.maximum(1.0 + DRIFT_BOOST * (variance - 1.0), 1.0)
+    scale = models.inverse @ np.add.reduceat(power, models.edges) / freedom
+    log = models.log_prior - 0.5 * freedom * np.log(scale)
+    weight = np.exp(log - log.max())
+    return weight / weight.sum(), scale
 
 
-def _is_missed_curve(residual: Vector) -> bool:
-    """Whether the residuals are far smoother than AR(1) noise or a random walk can be.
+def _average(
+    models: NoiseModels, weight: Float[np.ndarray, " j"], scale: Float[np.ndarray, " j"]
+) -> tuple[Curves, Curves, Curves]:
+    """Return the variance along ℓ and e_k: mean over models, variance of its logarithm, most.
 
-    ‖Δ³r‖² / ‖r‖² is 20 for equal noise, at least 1.26 for φ = 0.9, about 180/n for a walk.
+    With log V_jk = c_j + a_jk, c of mean 0:  Var = E a² − (E a)² + 2 E ca + E c².
     """
-    first = residual[1:] - residual[:-1]
-    second = first[1:] - first[:-1]
-    third = second[1:] - second[:-1]
-    limit = min(SMOOTH, SMOOTH_LONG / len(residual))
-    return float(third @ third) < limit * float(residual @ residual)
+    logs = np.log(scale)
+    centred = logs - weight @ logs
+    mean, square = np.split(weight @ models.log_moments, 2)
+    mixed = (weight * centred) @ models.log_moments[:, : len(mean)]
+    spread = square - mean * mean + 2.0 * mixed + weight @ (centred * centred)
+    plausible = np.flatnonzero(weight > math.exp(-PLAUSIBLE) * weight.max())
+    along = scale[plausible, None] * models.along.take(plausible, axis=0)
+    return (weight * scale) @ models.along, spread, along.max(axis=0)
 
 
-def _drift(residual: Vector) -> float:
-    size = np.abs(residual)
-    n = len(size)
-    mean, (x, spread) = float(size.sum()) / n, _centred_steps(n)
-    drift = float(size @ x) / (mean * spread)
-    error = math.sqrt(max(float(size @ size) / n / mean**2 - 1.0, 0.0) / spread)
-    guard = min(DRIFT_GUARD, DRIFT_GUARD_SCALE / n) * error if n >= SEEING else 0.0
-    kept = max(abs(drift) - guard, 0.0)
-    return math.copysign(min(kept, DRIFT_LIMIT), drift)
+def _sizes(
+    residual: Vector, energy: float, period: int
+) -> tuple[Float[np.ndarray, " s"], Curves, Curves]:
+    """Return the noise's size by stretch, and what follows along ℓ and e_k.
 
-
-@lru_cache(maxsize=32)
-def _centred_steps(n: int) -> tuple[Vector, float]:
-    x = np.linspace(-0.5, 0.5, n)
-    return x, float(x @ x)
-
-
-def _unbiased(r1: float, n: int, parameters: int) -> float:
-    """Return the φ whose residuals have lag-1 autocorrelation r₁ on average."""
-    if n <= BLIND:
-        return 0.0
-    if n > EXACT_BIAS:
-        return min(max(r1 + (parameters + (parameters + 2) * r1) / n, 0.0), 0.99)
-    expected = expected_autocorrelation(n, parameters)
-    allowance = SHIFT * (SEEING / n) ** 4 * (1.0 - expected[0]) if n >= SEEING else SHIFT
-    return float(np.interp(r1 + allowance, expected, CORRELATIONS))
-
-
-@lru_cache(maxsize=128)
-def expected_autocorrelation(n: int, parameters: int) -> Float[np.ndarray, " r"]:
-    """Return E r'Dr / E r'r of residuals r = My, for each φ of ``CORRELATIONS``.
-
-    M removes polynomials of degree < ``parameters`` (the exponential is one nearly), D sums the
-    products of neighbours. Exact but for taking the ratio of expectations.
+    That is the variance there, at least 1, and the share of 1/df that its uncertainty costs.
     """
-    basis = np.linalg.qr(np.vander(np.linspace(-1.0, 1.0, n), parameters, increasing=True))[0]
-    M = np.eye(n) - basis @ basis.T
-    MDM = M[:, :-1] @ M[1:, :]
-    lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n))).ravel()
-    powers = CORRELATIONS[:, None] ** np.arange(n)
-    products = powers @ np.bincount(lag, MDM.ravel())
-    energies = powers @ np.bincount(lag, M.ravel())
-    return np.maximum.accumulate(products / energies)
+    known = _stretches(len(residual), period)
+    found = np.add.reduceat(residual * residual, known.starts) * (known.total / energy)
+    relative = (found + LENT) / known.lent
+    relative *= known.total / float(relative @ known.count)
+    swell = known.shares @ relative
+    unsure = known.squares @ (relative * relative / known.lent) / (swell * swell)
+    swell = np.maximum(swell, 1.0)
+    return np.sqrt(relative), swell, UNSURE * unsure * np.minimum(swell - 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class _Stretches:
+    """Starts of the stretches, their dimensions and those that judge them, what ℓ and e_k have."""
+
+    starts: np.ndarray
+    count: Float[np.ndarray, " s"]
+    total: float
+    lent: Float[np.ndarray, " s"]
+    shares: Float[np.ndarray, "q s"]
+    squares: Float[np.ndarray, "q s"]
+    swollen: Float[np.ndarray, " q"]
+
+
+@lru_cache(maxsize=64)
+def _stretches(n: int, period: int) -> _Stretches:
+    starts = np.unique((np.array(STRETCHES) * n).round().astype(int))
+    starts = np.array([0, *starts[starts >= SHORTEST]])
+    count = np.add.reduceat(1.0 - 1.0 / times_seen(n, period), starts)
+    total, free = float(count.sum()), count.copy()
+    free[0] = max(free[0] - TAKEN, 0.5)
+    shape = geometry(n, period)
+    shares = np.add.reduceat(np.vstack([shape.line, shape.off_line]) ** 2, starts, axis=1)
+    early = 1.0 + (SWOLLEN - 1.0) * np.tri(len(starts))  # row i: large up to the stretch i
+    swollen = (shares @ (early / (early @ count / total)[:, None]).T).max(axis=1)
+    return _Stretches(starts, count, total, free + LENT, shares, shares**2, swollen)
+
+
+def _is_missed_curve(power: Vector, energy: float) -> bool:
+    """Whether residuals with this power at j half waves are too smooth for noise.
+
+    Their third difference has Σ_j (2 sin(πj/2n))⁶ P_j, 20 ‖r‖² for equal noise and about 180/n ‖r‖²
+    for a walk; and most of it lies in the slowest waves, or it is a cycle.
+    """
+    n = len(power)
+    smooth = float(power @ _third_difference(n)) < min(SMOOTH, SMOOTH_LONG / n) * energy
+    return smooth and float(power[:SLOWEST_WAVES].sum()) > 0.5 * energy
+
+
+@lru_cache(maxsize=64)
+def _third_difference(n: int) -> Vector:
+    return (2.0 * np.sin(np.pi * np.arange(n) / (2.0 * n))) ** 6

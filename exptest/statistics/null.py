@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr, ndtri, stdtr
 
-from exptest.statistics.geometry import CORRELATIONS, Geometry
-from exptest.statistics.noise import Noise, drift_inflation
+from exptest.statistics.geometry import Geometry
+from exptest.statistics.noise import NoiseAlongDecays
 
 Grid = Float[np.ndarray, " g"]
 
@@ -24,7 +24,9 @@ FLAT = 1e-4
 ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
 
 
-def crossing_probability(shape: Geometry, lean: float, gain: float, noise: Noise) -> float:
+def crossing_probability(
+    shape: Geometry, lean: float, gain: float, noise: NoiseAlongDecays
+) -> float:
     """Return the p-value of an exponential that leaves 1 − gain of the line's squared error.
 
     p = P(e_k·u ≥ h(k) for some k),  h(k) = (√(s² + g) − s cos ω_k) / sin ω_k.
@@ -33,15 +35,17 @@ def crossing_probability(shape: Geometry, lean: float, gain: float, noise: Noise
         shape: directions for this n.
         lean: s, the fall of the line, in units of the root of its squared error.
         gain: g = 1 − SSE_exp / SSE_lin, in [0, 1].
-        noise: its correlation, information and drift.
+        noise: its information along every e_k.
     """
     if gain <= 0.0:
         return 1.0
     h, lowest = _boundary(shape, lean, gain)
-    scale = _scale(shape, noise)
-    height = _normal_height(h, scale, noise)
-    start = _normal_height(np.array([lowest]), scale[:1], noise)
-    return float(min(ndtr(-start[0]) + _upcrossings(height, shape.turn).sum(), 1.0))
+    h, at = np.append(h, lowest), np.r_[: len(h), 0]
+    heights = np.maximum(
+        _normal_height(h, noise.curves[at], noise.curves_df[at]),
+        _normal_height(h, noise.curves_least[at], np.full(len(h), noise.free)),
+    )
+    return float(min(ndtr(-heights[-1]) + _upcrossings(heights[:-1], shape.turn).sum(), 1.0))
 
 
 def _boundary(shape: Geometry, lean: float, gain: float) -> tuple[Grid, float]:
@@ -56,24 +60,11 @@ def _boundary(shape: Geometry, lean: float, gain: float) -> tuple[Grid, float]:
     return h, float(h[0] if still_falling else np.sqrt(gain))
 
 
-def _scale(shape: Geometry, noise: Noise) -> Grid:
-    """Standard deviation of the noise along e_k, relative to the noise's information."""
-    variance = drift_inflation(noise.drift, shape.first, shape.second)
-    if noise.correlation > 0.0:
-        row = int(np.searchsorted(CORRELATIONS, noise.correlation)) - 1
-        row = min(row, len(CORRELATIONS) - 2)
-        low, high = CORRELATIONS[row], CORRELATIONS[row + 1]
-        weight = (noise.correlation - low) / (high - low)
-        inflation = (1.0 - weight) * shape.inflation[row] + weight * shape.inflation[row + 1]
-        variance = variance * inflation
-    return np.sqrt(variance)
-
-
-def _normal_height(h: Grid, scale: Grid, noise: Noise) -> Grid:
+def _normal_height(h: Grid, information: Grid, df: Grid) -> Grid:
     """Return z with P(Z > z) = P(e·u > h): Student's t carries the sphere to the normal."""
     inside = np.minimum(h, 1.0 - 1e-15)
-    t = inside * np.sqrt(noise.information / (1.0 - inside * inside)) / scale
-    return np.minimum(-ndtri(stdtr(noise.df, -t)), FARTHEST)
+    t = inside * np.sqrt(information / (1.0 - inside * inside))
+    return np.minimum(-ndtri(stdtr(df, -t)), FARTHEST)
 
 
 def _upcrossings(z: Grid, turn: Float[np.ndarray, " g-1"]) -> Float[np.ndarray, " g-1"]:

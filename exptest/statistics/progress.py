@@ -10,7 +10,9 @@ from exptest.statistics.results import SlopeTestResult
 from exptest.statistics.slope import slope_test
 
 
-def progress_test(losses: Any, *, part: float = 0.5, method: str = "calibrated") -> SlopeTestResult:
+def progress_test(
+    losses: Any, *, part: float = 0.5, method: str = "calibrated", period: int = 1
+) -> SlopeTestResult:
     """Test whether losses decrease over the last part of the window.
 
     The slope test on the last ⌈part · n⌉ losses. Of a decline that goes on at one pace it sees
@@ -19,7 +21,7 @@ def progress_test(losses: Any, *, part: float = 0.5, method: str = "calibrated")
     Args:
         losses: shape (n,), loss units, one per step.
         part: share of the window that counts, in (0, 1).
-        method: of the slope test.
+        method, period: of the slope test.
 
     Returns:
         The slope test's result on the last part.
@@ -38,6 +40,6 @@ def progress_test(losses: Any, *, part: float = 0.5, method: str = "calibrated")
     y = _checks.series("losses", losses)
     _checks.open_unit("part", part, 0.5)
     last = -int(-(part * len(y)) // 1)
-    result = slope_test(y[len(y) - last :], method=method)
+    result = slope_test(y[len(y) - last :], method=method, period=period)
     remark = f"Only the last {last} of {len(y)} losses were tested. {result.remark}".strip()
     return replace(result, remark=remark)

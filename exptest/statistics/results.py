@@ -22,7 +22,7 @@ class ExponentialTestResult:
         n: number of losses.
         line: the straight-line fit.
         exponential: the best decay; None when the fit failed or no decay fits.
-        noise: correlation, information and drift of the noise; None where not estimated.
+        noise: correlation, information and sizes of the noise; None where not estimated.
         note: why no decay can be claimed; empty otherwise.
         remark: what else was done to the losses; empty if nothing.
     """
@@ -93,7 +93,7 @@ class SlopeTestResult:
         method: ``"calibrated"`` or ``"paper"``.
         n: number of losses.
         line: the straight-line fit.
-        noise: correlation, information and drift of the noise; None where not estimated.
+        noise: correlation, information and sizes of the noise; None where not estimated.
         note: why no decrease can be claimed; empty otherwise.
         remark: where the noise was estimated; empty if around the line.
     """
@@ -152,5 +152,6 @@ def noise_rows(noise: Noise | None) -> Rows:
     return [
         ("noise correlation", f"{noise.correlation:.3g}"),
         ("independent losses", f"{noise.information:.4g}"),
-        ("noise drift", f"{noise.drift:+.3g}"),
+        ("noise at the start", f"{noise.sizes[0]:.3g}"),
+        ("noise at the end", f"{noise.sizes[-1]:.3g}"),
     ]

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import stdtr
 
 from exptest import _checks
 from exptest.statistics import paper
 from exptest.statistics.blocks import averaged
 from exptest.statistics.exponential import NOISES, SPIKE_REMARK, unanswerable
 from exptest.statistics.fits import fit_line, line_in_units
-from exptest.statistics.noise import Noise, drift_inflation
+from exptest.statistics.noise import Noise, NoiseAlongDecays
+from exptest.statistics.phases import as_period
 from exptest.statistics.results import SlopeTestResult
 from exptest.statistics.scaling import rescaled
 from exptest.statistics.window_fits import WindowFits
@@ -29,7 +29,7 @@ AROUND_DECAY = "The noise was measured around the exponential, which fits far be
 
 
 def slope_test(
-    losses: Any, *, method: str = "calibrated", noise: str = "estimated"
+    losses: Any, *, method: str = "calibrated", noise: str = "estimated", period: int = 1
 ) -> SlopeTestResult:
     """Test, one-sided, whether losses decrease on average over the window.
 
@@ -41,7 +41,9 @@ def slope_test(
             around the curve that fits; ``"paper"`` is ordinary least squares.
         noise: ``"estimated"`` (default) reads correlation and drift off the residuals;
             ``"independent"`` takes equal independent noise for granted: then p is exact, and
-            windows below 24 losses pay no power for caution. Calibrated only.
+            short windows pay no power for caution. Calibrated only.
+        period: steps after which the noise has the same mean again, as those of an epoch; the
+            mean of each of them is removed. Calibrated only.
 
     Returns:
         The result; ``reject(alpha)`` says whether a decrease is claimed. Non-finite losses or
@@ -49,7 +51,7 @@ def slope_test(
 
     Raises:
         TypeError, ValueError: ``losses`` is not numeric, not one-dimensional or empty, or
-            ``method`` or ``noise`` is unknown.
+            ``method`` or ``noise`` is unknown, or ``period`` no number of steps.
 
     >>> slope_test([3.0, 2.0, 1.0, 0.0]).pvalue
     0.0
@@ -59,12 +61,13 @@ def slope_test(
     y = _checks.series("losses", losses)
     independent = _checks.one_of("noise", noise, NOISES) == "independent"
     _checks.one_of("method", method, ("calibrated", "paper"))
-    note = unanswerable(y, FEWEST)
+    steps = as_period(period) if method == "calibrated" else 1
+    note = unanswerable(y, FEWEST, steps)
     if not note and y.max() == y.min():
         note = CONSTANT
     if note:
         return _without_verdict(y, method, note)
-    return _paper(y) if method == "paper" else _calibrated(y, independent)
+    return _paper(y) if method == "paper" else _calibrated(y, independent, steps)
 
 
 def _without_verdict(y: Vector, method: str, note: str) -> SlopeTestResult:
@@ -80,41 +83,41 @@ def _paper(y: Vector) -> SlopeTestResult:
     return SlopeTestResult(statistic, pvalue, len(y) - 2.0, "paper", len(y), line)
 
 
-def _calibrated(y: Vector, independent: bool, *, spiked: bool = False) -> SlopeTestResult:
-    blocks, size = averaged(y)
+def _calibrated(
+    y: Vector, independent: bool, period: int, *, spiked: bool = False
+) -> SlopeTestResult:
+    blocks, size, phases = averaged(y, period)
     z, exponent = rescaled(blocks)
-    window = WindowFits(z, independent=independent)
+    window = WindowFits(z, independent=independent, period=phases)
     if window.straight:
         if window.level:
             return _without_verdict(y, "calibrated", CONSTANT)
         t, noise, remark = math.copysign(math.inf, -window.fall), window.noise(), EXACT
-    elif (certain := window.certain_decay()) is None:
+    elif (found := window.clear_decay()) is None:
         t, noise, remark = *_t(window, window.sse, window.noise()), ""
-    elif not spiked and window.spike_beats(certain[0]):
-        rest = _calibrated(y[size:], independent, spiked=True)
+    elif not spiked and window.spike_beats(found[0]):
+        rest = _calibrated(y[size:], independent, period, spiked=True)
         return replace(rest, n=len(y), line=fit_line(y), remark=SPIKE_REMARK)
     else:
-        decay, noise = certain
+        decay, noise = found
         t, noise, remark = *_t(window, decay.sse, noise), AROUND_DECAY
     return SlopeTestResult(
         statistic=t,
-        pvalue=float(stdtr(noise.df, t)),
+        pvalue=noise.tail(t),
         df=noise.df,
         method="calibrated",
         n=len(y),
         line=fit_line(y) if size > 1 else line_in_units(*window.line, window.n, exponent),
-        noise=noise,
+        noise=noise.along_line(),
         remark=remark,
     )
 
 
-def _t(window: WindowFits, sse: float, noise: Noise) -> tuple[float, Noise]:
+def _t(window: WindowFits, sse: float, noise: NoiseAlongDecays) -> tuple[float, NoiseAlongDecays]:
     error = fall_error(window, sse, noise)
     return (-window.fall / error if error else math.copysign(math.inf, -window.fall)), noise
 
 
 def fall_error(window: WindowFits, sse: float, noise: Noise) -> float:
     """Return the standard error of the fall along the unit line, for this noise."""
-    x = window.shape.x - 0.5
-    variance = drift_inflation(noise.drift, 0.0, float(window.shape.line**2 @ x**2))
-    return math.sqrt(sse * float(variance) / noise.information)
+    return math.sqrt(sse / noise.information)

@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
 
+from exptest.statistics.phases import phase_centred
+
 Vector = Float[np.ndarray, " n"]
 Rates = Float[np.ndarray, " g"]
 
@@ -40,19 +42,22 @@ class Projection(NamedTuple):
 
 
 class Projector:
-    """The problem  minimise ‖y − start − gain·q_k‖²  as a function of the rate k alone."""
+    """The problem  minimise ‖y − start − gain·q_k‖²  as a function of the rate k alone.
 
-    def __init__(self, x: Vector, y: Vector, *, intercept: bool = True) -> None:
-        self.x, self.y, self.intercept = x, y, intercept
+    With a ``period`` every phase has a start of its own; the one returned is that of the mean.
+    """
+
+    def __init__(self, x: Vector, y: Vector, *, intercept: bool = True, period: int = 1) -> None:
+        self.x, self.y, self.intercept, self.period = x, y, intercept, period
         self.mean = float(y.sum()) / len(y) if intercept else 0.0
-        self.centred = y - self.mean
+        self.centred = y - self.mean if period == 1 else phase_centred(y, period)
 
     def at(self, k: float) -> Projection:
         """Return the fit at rate k."""
         q = -np.expm1(-k * self.x)
         dq = self.x * (1.0 - q)
         mean = float(q.sum()) / len(q) if self.intercept else 0.0
-        q -= mean
+        q = q - mean if self.period == 1 else phase_centred(q, self.period)
         gain = float(q @ self.centred) / float(q @ q)
         residual = self.centred - gain * q
         return Projection(k, gain, self.mean - gain * mean, residual, float(residual @ dq))

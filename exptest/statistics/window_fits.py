@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from exptest.statistics.geometry import geometry
-from exptest.statistics.noise import Noise, describe_noise, independent_noise
+from exptest.statistics.noise import NoiseAlongDecays, describe_noise, independent_noise
 from exptest.statistics.null import crossing_probability
 from exptest.statistics.varpro import Projection, Projector
 
@@ -17,8 +17,8 @@ Vector = Float[np.ndarray, " n"]
 
 # Squared error of a straight line that is only rounding, per loss of size 1.
 ROUNDING = 16.0 * float(np.finfo(float).eps)
-# Slopes take the noise around the exponential only where that is beyond doubt.
-CERTAIN, WORTH_A_LOOK = 1e-4, 10.0
+# Slopes take the noise around the exponential where that is found at this level.
+CLEAR, WORTH_A_LOOK = 0.05, 4.0
 # A first loss is a spike when a line with a spike beats every decay by this many variances.
 SPIKE, SPIKE_SMALL = 4.0, 180.0
 
@@ -27,12 +27,14 @@ class WindowFits:
     """The line and the best decay on losses of size about 1, at least three of them.
 
     ``independent``: the noise is known to be equal and independent, and is not estimated.
+    ``period``: after so many steps the losses have the same mean, but for the curve.
     """
 
-    def __init__(self, z: Vector, *, independent: bool = False) -> None:
-        self.n, self.independent = len(z), independent
-        self.shape = geometry(self.n)
-        self.problem = Projector(self.shape.x, z)
+    def __init__(self, z: Vector, *, independent: bool = False, period: int = 1) -> None:
+        self.n, self.independent, self.period = len(z), independent, period
+        self.free = self.n - period + 1
+        self.shape = geometry(self.n, period)
+        self.problem = Projector(self.shape.x, z, period=period)
         self.fall = float(self.shape.line @ self.problem.centred)
         self.off_line = self.problem.centred - self.fall * self.shape.line
         self.sse = float(self.off_line @ self.off_line)
@@ -50,8 +52,7 @@ class WindowFits:
     @property
     def line(self) -> tuple[float, float, float]:
         """Slope per step, mean and squared error of the line."""
-        slope = self.fall * float(self.shape.line[1] - self.shape.line[0])
-        return slope, self.problem.mean, self.sse
+        return self.fall * self.shape.step, self.problem.mean, self.sse
 
     def rises(self, times: float, information: float) -> bool:
         """Whether the line rises by more than so many standard errors."""
@@ -87,38 +88,38 @@ class WindowFits:
 
     def spike_beats(self, decay: Projection) -> bool:
         """Whether a line with a free first loss fits far better than the decay."""
-        if self.n < 6:
+        if self.free < 6:
             return False
         jump = float(self.shape.spike @ self.problem.centred)
         left = max(self.sse - jump * jump, 0.0)
-        margin = (SPIKE + SPIKE_SMALL / self.n) * left / (self.n - 3)
+        margin = (SPIKE + SPIKE_SMALL / self.free) * left / (self.free - 3)
         return jump > 0.0 and decay.sse - left > margin
 
-    def pvalue(self, decay: Projection, noise: Noise) -> float:
+    def pvalue(self, decay: Projection, noise: NoiseAlongDecays) -> float:
         """Return how often a straight line looks as exponential as this."""
         lean = self.fall / float(np.sqrt(self.sse))
         return crossing_probability(self.shape, lean, 1.0 - decay.sse / self.sse, noise)
 
-    def noise(self, decay: Projection | None = None) -> Noise:
+    def noise(self, decay: Projection | None = None) -> NoiseAlongDecays:
         """Return the noise around the decay, or around the line."""
         residual, parameters = (self.off_line, 2) if decay is None else (decay.residual, 3)
         if self.independent:
-            return independent_noise(self.n, parameters)
-        return describe_noise(residual, parameters)
+            return independent_noise(residual, parameters, self.period)
+        return describe_noise(residual, parameters, self.period)
 
-    def certain_decay(self) -> tuple[Projection, Noise] | None:
-        """Return the best decay and the noise around it if the decay is beyond doubt."""
-        if self.n <= 5 or not self._worth_a_look():
+    def clear_decay(self) -> tuple[Projection, NoiseAlongDecays] | None:
+        """Return the best decay and the noise around it if the test finds it."""
+        if self.free <= 5 or not self._worth_a_look():
             return None
         decay = self.decay()
         if decay is None:
             return None
         noise = self.noise(decay)
-        return (decay, noise) if self.pvalue(decay, noise) <= CERTAIN else None
+        return (decay, noise) if self.pvalue(decay, noise) <= CLEAR else None
 
     def _worth_a_look(self) -> bool:
-        """Whether the best tabulated decay beats the line by a plain F of 10 (p ≈ 0.001)."""
+        """Whether the best tabulated decay beats the line by a plain F of 4."""
         longest = max(float(self.along.max()), 0.0)
         centred = self.problem.centred
         left = float(centred @ centred) - longest**2
-        return (self.sse - left) * (self.n - 3) > WORTH_A_LOOK * left
+        return (self.sse - left) * (self.free - 3) > WORTH_A_LOOK * left

@@ -83,6 +83,7 @@ class Training:
             start = default_max_lr(self.batches, loss_fn, settings.get("method", "calibrated"))
         if lr is None:
             settings.setdefault("path_correction", not self.batches.full)
+            settings.setdefault("period", self.batches.per_epoch or 1)
             trial = ExpTest(_stand_in(self.optimizer), max_lr=start, **settings).tuner
             trial.observe(self._first_loss)
             self.first_window = trial.window
@@ -210,7 +211,8 @@ def fit(
             end of a name, as in ``"accuracy (%)"``, is printed behind the value.
         seed: of torch, numpy, random and the shuffling.
         device: where to train; default where the model is.
-        **settings: as for `exptest.ExpTest` (alpha, beta, method, restart, ...).
+        **settings: as for `exptest.ExpTest` (alpha, beta, method, restart, ...); ``period`` is the
+            steps of an epoch if not given.
 
     Warns:
         UserWarning: before training, that not even the first window will be full.

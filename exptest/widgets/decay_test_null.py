@@ -61,9 +61,9 @@ def calibrated_tail(
     is left out here too.
     """
     assert result.exponential is not None
-    assert result.noise is not None
     tested, _ = rescaled(losses[int(result.exponential.origin) :])
-    window, noise = WindowFits(tested), result.noise
+    window = WindowFits(tested)
+    noise = window.noise(window.decay())
     lean = window.fall / float(np.sqrt(window.sse))
     gains = statistics / (statistics + noise.information)
     return np.array([crossing_probability(window.shape, lean, float(g), noise) for g in gains])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from exptest.data import Dataset
 from exptest.linearized import LossModel, expected_sgd_loss
 from exptest.record import Decision, Record, TestResult
 from exptest.statistics import exponential_test, slope_test
+from exptest.statistics.phases import seen_twice
 from exptest.training import Batches, Training, default_max_lr
 from exptest.tuner import Tuner
 from exptest.widgets.tasks import Task, tasks
@@ -134,7 +136,9 @@ class WatchedRun:
             window = np.array(self.losses[start : start + length])
             test = exponential_test if self.tuner.phase == "search" else slope_test
             known = np.isfinite(window).all()
-            result = test(window, method=self.settings.method) if known else None
+            period = seen_twice(self.tuner.period, length)
+            ask = partial(test, method=self.settings.method, period=period)
+            result = ask(window) if known else None
             self._provisional = (start, length, result)
         return self._provisional[2]
 

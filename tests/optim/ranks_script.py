@@ -74,7 +74,7 @@ def divergences() -> dict[str, Any]:
     """
     nans = dict.fromkeys(range(200, 208), NAN)
     last = {"spoiled": (40,), "shown": nans} if last_rank() else {}
-    return Training(**last).run().end()
+    return Training(alpha=0.3, **last).run().end()
 
 
 def broken_weights() -> dict[str, Any]:

@@ -83,6 +83,21 @@ def test_losses_that_have_not_arrived_are_waited_for_only_when_told() -> None:
     assert len(stream) == 0
 
 
+def test_on_the_next_lap_a_loss_on_its_way_is_not_the_one_that_lay_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = LossStream()
+    for lap in range(2 * CAPACITY):
+        stream._send(torch.tensor(float(lap)))
+        assert stream.arrived(wait=False) == [float(lap)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Tensor, "copy_", lambda place, *_, **__: place)  # still under way
+        stream._send(torch.tensor(7.0))
+        assert stream.arrived(wait=False) == []
+    stream._ring[stream._first] = 7.0
+    assert stream.arrived(wait=False) == [7.0]
+
+
 def test_a_nan_loss_arrives_as_a_nan() -> None:
     stream = LossStream()
     stream._send(torch.tensor(float("nan")))

@@ -97,6 +97,8 @@ def test_rates_stand_where_they_belong_and_only_those_above_are_boxed() -> None:
     free = plots.plot_rates(frame)
     assert [text.get_text() for text in free.texts] == ["0.05", "0.19", "0.30", "0.01"]
     assert all(text.get_bbox_patch() is None for text in free.texts)
+    named = plots.plot_rates(frame.replace({"x": "white + AR(1) 0.9"}))
+    assert named.get_xticklabels()[0].get_text() == "white +\nAR(1) 0.9"
 
 
 def test_required_windows_are_the_frame_s() -> None:

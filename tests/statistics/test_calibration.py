@@ -9,8 +9,10 @@ import pytest
 
 from exptest.statistics import exponential_test
 from exptest.statistics.calibration import power, pvalues, rejection_rates, simulate_null, size
+from exptest.statistics.phases import phase_centred
 from exptest.statistics.required import exponential_power
 from exptest.statistics.scenarios import NOISES, TRUTHS, Scenario
+from tests.statistics.tables import LENGTHS, PROMISED, promised
 
 pytestmark = pytest.mark.usefixtures("as_users_do")  # simulations
 FULL = 2000
@@ -39,8 +41,8 @@ HARDEST = {
     "exponential": {"truths": (("flat", 0.0), ("line", 10.0)), "replications": 300},
     "slope": {"truths": (("flat", 0.0),), "replications": 600},
 }
-NOISY = ("iid", "t3", "shrinking", "growing", "AR(1) 0.5", "AR(1) 0.9")
-POOLED = {"noises": NOISY, "lengths": (20, 50, 200)}
+NOISY = ("iid", "t3", "shrinking", "AR(1) 0.9", "white + AR(1) 0.9", "early", "epochs")
+POOLED = {"noises": NOISY, "lengths": (32, 50, 200)}
 
 
 @pytest.mark.claim("C5.6")
@@ -92,8 +94,10 @@ def test_where_independence_is_known_small_windows_are_honest_and_lose_no_power(
 @pytest.mark.slow
 @pytest.mark.parametrize("test", ["exponential", "slope"])
 def test_the_whole_size_table_is_honest(test: str) -> None:
-    frame = size(test, replications=FULL, seed=1, n_jobs=-1)
-    assert len(frame) >= 280
+    options = {"noises": PROMISED, "lengths": LENGTHS}
+    frame = size(test, replications=FULL, seed=1, n_jobs=-1, **options)
+    frame = frame[promised(frame)]
+    assert len(frame) >= 600
     assert len(too_often(frame, FULL)) == 0
 
 
@@ -116,27 +120,29 @@ def test_the_hardest_cells_are_honest_at_one_percent(test: str, scenario: Scenar
 def test_power_is_the_paper_s_or_better_at_n_200() -> None:
     options = {"lengths": (200,), "efolds": (2, 5, 20), "amplitudes": (1, 2), "replications": 200}
     ours, theirs = (power("exponential", method=m, **options) for m in ("calibrated", "paper"))
-    assert (ours.rate >= theirs.rate - 0.03).all()
+    assert (ours.rate >= theirs.rate - 0.05).all()
     assert ours.rate.mean() > theirs.rate.mean()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "allowed"), [(50, -0.01), (200, 0.0), (1000, 0.0)])
-def test_power_is_the_paper_s_or_better_everywhere(n: int, allowed: float) -> None:
+@pytest.mark.parametrize("n", [200, 1000])
+def test_power_is_the_paper_s_or_better_everywhere(n: int) -> None:
     options = {"lengths": (n,), "replications": 1000, "n_jobs": -1}
     ours, theirs = (power("exponential", method=m, **options) for m in ("calibrated", "paper"))
-    assert (ours.rate >= theirs.rate - 0.03).all()
-    assert ours.rate.mean() > theirs.rate.mean() + allowed
+    assert (ours.rate >= theirs.rate - 0.05).all()
+    assert ours.rate.mean() > theirs.rate.mean()
 
 
 @pytest.mark.claim("C4.7")
-def test_thirty_two_losses_see_the_worst_knee_at_ten_to_one() -> None:
+def test_sixty_four_losses_see_the_worst_knee_at_ten_to_one() -> None:
     """k = 2 e-folds in the window, which is b(n − 1)."""
-    seen = {n: exponential_power(n, 10.0, 2 / (n - 1), replications=600) for n in (20, 24, 28, 32)}
+    seen = {n: exponential_power(n, 10.0, 2 / (n - 1), replications=600) for n in (20, 32, 40, 64)}
     error = 3 * np.sqrt(0.09 / 600)
-    assert seen[32] > 0.9 - error
-    assert max(seen[24], seen[28]) < 0.9 - error
-    assert seen[20] < 0.8
+    assert seen[64] > 0.9 - error
+    assert max(seen[20], seen[32], seen[40]) < 0.9 - error
+    assert seen[32] > 0.6
+    worst = Scenario("exponential", "iid", 32, 10.0, 2.0).simulate(600)
+    assert (pvalues(told_independent, worst) < 0.05).mean() > 0.9 - error
 
 
 def test_pvalues_take_any_test() -> None:
@@ -175,7 +181,13 @@ def test_a_null_table_holds_statistic_and_pvalue() -> None:
 
 @pytest.mark.parametrize("noise", [name for name in NOISES if name != "random walk"])
 def test_every_noise_has_unit_size(noise: str) -> None:
-    losses = Scenario("flat", noise, 400).simulate(400)
+    scenario = Scenario("flat", noise, 400)
+    losses = scenario.simulate(400)
+    if noise == "epochs":
+        losses = phase_centred(losses, scenario.period) / np.sqrt(1 - scenario.period / 400)
+    if noise == "early":
+        assert losses[:, :40].std() == pytest.approx(4.0, abs=0.2)
+        losses = losses[:, 40:]
     assert losses.std() == pytest.approx(1.0, abs=0.06)
 
 

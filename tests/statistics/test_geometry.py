@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,26 +12,21 @@ from scipy.integrate import quad
 from scipy.special import ndtr, stdtr
 from scipy.stats import norm
 
-from exptest.statistics.geometry import CORRELATIONS, Geometry, geometry
-from exptest.statistics.noise import Noise, drift_inflation
+from exptest.statistics.geometry import geometry
+from exptest.statistics.noise import describe_noise, independent_noise
 from exptest.statistics.null import (
     _boundary,
     _normal_height,
-    _scale,
     _upcrossings,
     crossing_probability,
 )
-
-
-def off_line(shape: Geometry) -> np.ndarray:
-    """e_k, row by row."""
-    return (shape.curves - shape.cosine[:, None] * shape.line) / shape.sine[:, None]
+from exptest.statistics.scenarios import ar1
 
 
 @pytest.mark.parametrize("n", [5, 30, 200, 1000])
 def test_directions_are_what_they_say(n: int) -> None:
     shape = geometry(n)
-    e, x = off_line(shape), np.arange(n) / (n - 1)
+    e = shape.off_line
     for unit in (shape.line[None], shape.curves, e, shape.spike[None]):
         np.testing.assert_allclose(unit.sum(axis=1), 0.0, atol=1e-9)
         np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1.0, rtol=1e-12)
@@ -38,8 +35,9 @@ def test_directions_are_what_they_say(n: int) -> None:
     assert (np.diff(shape.curves, axis=1) <= 0.0).all()
     np.testing.assert_allclose(np.cos(shape.turn), np.sum(e[1:] * e[:-1], axis=1), rtol=1e-9)
     assert shape.turn.max() < 0.5  # so fine that the boundary between is straight
-    np.testing.assert_allclose(shape.first, e**2 @ (x - 0.5), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(shape.second, e**2 @ (x - 0.5) ** 2, rtol=1e-9)
+    both = shape.cosine[:, None] * shape.line + shape.sine[:, None] * e
+    np.testing.assert_allclose(both, shape.curves, atol=1e-12)
+    np.testing.assert_allclose(np.diff(shape.line), shape.step, rtol=1e-9)
 
 
 @pytest.mark.parametrize("n", [6, 50, 400])
@@ -68,33 +66,45 @@ def test_the_lowest_height_is_that_of_all_slower_decays(lean: float, gain: float
     assert lowest == pytest.approx(heights.min(), rel=1e-4)
 
 
-@pytest.mark.parametrize("drift", [-1.2, 0.0, 0.7])
-def test_heights_are_scaled_by_the_noise_along_the_decay(drift: float) -> None:
-    shape = geometry(50)
-    drifting = drift_inflation(drift, shape.first, shape.second)
-    np.testing.assert_allclose(_scale(shape, Noise(0.0, 9.0, 9.0, drift)) ** 2, drifting)
-    for row, phi in enumerate(CORRELATIONS[1:], start=1):
-        at = _scale(shape, Noise(float(phi), 9.0, 9.0, drift)) ** 2
-        np.testing.assert_allclose(at, drifting * shape.inflation[row])
-        phi = 0.25 * CORRELATIONS[row - 1] + 0.75 * CORRELATIONS[row]
-        between = 0.25 * shape.inflation[row - 1] + 0.75 * shape.inflation[row]
-        at = _scale(shape, Noise(float(phi), 9.0, 9.0, drift)) ** 2
-        np.testing.assert_allclose(at, drifting * between)
-
-
 def test_a_fast_decay_in_correlated_noise_is_better_evidence_than_a_slow_one() -> None:
     """Along e_k the noise is smaller than along a trend: that is counted in its favour."""
-    slow, fast = (_scale(geometry(100), Noise(0.9, 20.0, 10.0, 0.0))[i] for i in (5, -5))
-    assert fast < 0.8 * slow
-    assert (_scale(geometry(100), Noise(0.0, 20.0, 10.0, 0.0)) == 1.0).all()
+    rows = ar1(np.random.default_rng(3), (20, 400), 0.9)
+    curves = np.mean([describe_noise(row - row.mean(), 1).curves for row in rows], axis=0)
+    assert curves[-5] > 2.0 * curves[5]
+    independent = independent_noise(np.ones(100), 3)
+    assert (independent.curves == 97.0).all()
+    assert (independent.curves_df == 97.0).all()
 
 
-@given(st.floats(0.0, 0.99), st.floats(2.0, 50.0), st.floats(1.0, 50.0), st.floats(0.5, 2.0))
-def test_heights_keep_their_probability(h: float, m: float, df: float, scale: float) -> None:
-    noise = Noise(0.0, m, df, 0.0)
-    z = float(_normal_height(np.array([h]), np.array([scale]), noise)[0])
-    tail = stdtr(df, -h * np.sqrt(m / (1 - h * h)) / scale)
+@given(st.floats(0.0, 0.99), st.floats(2.0, 50.0), st.floats(1.0, 50.0))
+def test_heights_keep_their_probability(h: float, m: float, df: float) -> None:
+    z = float(_normal_height(np.array([h]), np.array([m]), np.array([df]))[0])
+    tail = stdtr(df, -h * np.sqrt(m / (1 - h * h)))
     assert ndtr(-z) == pytest.approx(tail, rel=1e-9)
+
+
+def test_a_crossing_is_judged_by_the_noise_along_each_decay() -> None:
+    noise = independent_noise(np.ones(60), 3)
+    less = replace(noise, curves=noise.curves / 4, curves_least=noise.curves_least / 4)
+    assert less.information == noise.information
+    p = [crossing_probability(geometry(60), 0.0, 0.3, each) for each in (noise, less)]
+    assert p[1] > 100 * p[0]
+
+
+def test_no_plausible_noise_is_beyond_the_least_information() -> None:
+    """However doubtful the noise, 57 degrees of freedom bound what the worst of it can do."""
+    noise = independent_noise(np.ones(60), 3)
+    doubtful = replace(
+        noise, df=1.0, curves_df=np.ones(32), least=9.0, curves_least=np.full(32, 9.0)
+    )
+    shape = geometry(60)
+    assert doubtful.tail(-2.0) == stdtr(1.0, -2.0)
+    assert doubtful.tail(-40.0) == stdtr(57.0, -40.0 * np.sqrt(9.0 / 57.0))
+    for probability in (0.9, 0.999999):
+        assert doubtful.tail(-doubtful.quantile(probability)) == pytest.approx(1 - probability)
+    sure = replace(noise, curves=np.full(32, 9.0))
+    doubted, surely = (crossing_probability(shape, 0.0, 0.95, each) for each in (doubtful, sure))
+    assert doubted == pytest.approx(surely, rel=1e-6)
 
 
 @given(st.floats(-1, 4), st.floats(-1, 4), st.floats(0.01, 0.4))
@@ -109,7 +119,7 @@ def test_upcrossings_are_rice_s_integral(low: float, high: float, turn: float) -
 
 def test_small_probabilities_stay_small_numbers() -> None:
     """Down to 1e-200: no floor below which decays look alike."""
-    noise = Noise(0.0, 997.0, 997.0, 0.0)
+    noise = independent_noise(np.zeros(1000), 3)
     p = [crossing_probability(geometry(1000), 1.0, gain, noise) for gain in (0.1, 0.3, 0.5)]
     assert p[0] > 1e8 * p[1] > 1e16 * p[2]
     assert p[2] < 1e-100

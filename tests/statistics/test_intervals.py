@@ -21,7 +21,9 @@ def allowed(y: np.ndarray, level: float) -> float:
     """SSE_min · (1 + t²/m), the largest squared error of a value inside."""
     fit = fit_exponential(y)
     noise = describe_noise(y - fit.predict(), 3)
-    return fit.sse * (1 + stdtrit(noise.df, (1 + level) / 2) ** 2 / noise.information)
+    doubtful = stdtrit(noise.df, (1 + level) / 2) ** 2 / noise.information
+    surely = stdtrit(57, (1 + level) / 2) ** 2 / noise.least
+    return fit.sse * (1 + min(doubtful, surely))
 
 
 def error(columns: np.ndarray, y: np.ndarray) -> float:
@@ -48,7 +50,7 @@ def test_floors_end_where_the_profile_reaches_its_limit(seed: int, level: float)
     assert found.estimate == pytest.approx(fit_exponential(y).floor)
     assert found.low < found.estimate < found.high
     for floor in (found.low, found.high):
-        rates = np.geomspace(0.03, 0.2, 300)
+        rates = np.geomspace(1e-4, 2.0, 3000)
         left = min(error(np.exp(-rate * t)[:, None], y - floor) for rate in rates)
         assert left == pytest.approx(allowed(y, level), rel=1e-3)
 

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import f, t
 
-from exptest.statistics.geometry import CORRELATIONS, geometry
-from exptest.statistics.noise import Noise
+from exptest.statistics.geometry import geometry
+from exptest.statistics.noise import Noise, independent_noise
+from exptest.statistics.noise_models import variance_along
 from exptest.statistics.null import _boundary, crossing_probability
 from exptest.statistics.window_fits import WindowFits
 
 
 def known(n: int) -> Noise:
-    return Noise(0.0, n - 3.0, n - 3.0, 0.0)
+    return independent_noise(np.zeros(n), 3)
 
 
 def pvalue_known_noise(y: np.ndarray) -> float:
@@ -26,12 +27,12 @@ def pvalue_known_noise(y: np.ndarray) -> float:
 
 @pytest.mark.parametrize("n", [4, 7, 50, 97])
 def test_the_variance_of_ar1_noise_along_a_decay_is_its_quadratic_form(n: int) -> None:
-    shape = geometry(n)
+    shape, phis = geometry(n), np.array([[0.0], [0.5], [0.9], [0.99]])
     e = (shape.curves - shape.cosine[:, None] * shape.line) / shape.sine[:, None]
+    np.testing.assert_allclose(shape.off_line, e)
     lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-    for phi, row in zip(CORRELATIONS, shape.inflation, strict=True):
-        variance = np.einsum("gi,ij,gj->g", e, phi**lag, e)
-        np.testing.assert_allclose(row, variance / variance.max(), rtol=1e-10)
+    expected = [np.einsum("gi,ij,gj->g", e, phi**lag, e) for phi in phis[:, 0]]
+    np.testing.assert_allclose(variance_along(e, phis ** np.arange(n)), expected, rtol=1e-9)
 
 
 @pytest.mark.claim("C5.3")

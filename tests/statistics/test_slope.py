@@ -56,9 +56,9 @@ def test_exact_lines_get_exact_answers() -> None:
 def test_a_curve_without_noise_that_falls_is_seen_to_fall(n: int, k: float) -> None:
     x = np.linspace(0, 1, n)
     for curve in (np.exp(-k * x), 1 / (1 + k * x), 1 - x**2):
-        assert slope_test(2 + curve).reject(0.01)
+        assert slope_test(2 + curve).reject(0.02)
     for curve in (np.exp(-k * x), 1 / (1 + k * x)):
-        assert exponential_test(2 + curve).reject(0.01)
+        assert exponential_test(2 + curve).reject(0.02)
 
 
 @pytest.mark.claim("C6.3")
@@ -89,7 +89,7 @@ def test_the_last_part_of_a_steady_decline_has_its_share_of_the_evidence(part: f
 
 @pytest.mark.claim("C6.4")
 def test_a_decay_that_is_over_decreased_but_is_not_decreasing() -> None:
-    losses = Scenario("exponential", "iid", 100, 10.0, 40).simulate(500)
+    losses = Scenario("exponential", "iid", 100, 10.0, 20).simulate(500)
     whole = pvalues("slope", losses) < 0.05
     assert whole.mean() > 0.95
     last = pvalues(progress_test, losses) < 0.05
@@ -100,8 +100,8 @@ def test_a_decay_that_is_over_decreased_but_is_not_decreasing() -> None:
 def test_asking_about_the_end_costs_power() -> None:
     losses = Scenario("line", "iid", 100, 1.0).simulate(500)
     whole, last = pvalues("slope", losses) < 0.05, pvalues(progress_test, losses) < 0.05
-    assert whole.mean() > 0.8
-    assert last.mean() < 0.5
+    assert whole.mean() > 0.75
+    assert last.mean() < 0.45
 
 
 def test_progress_says_what_it_tested() -> None:

@@ -103,7 +103,8 @@ def test_an_exponential_result_prints_its_numbers() -> None:
         "p-value": result.pvalue,
         "noise correlation": noise.correlation,
         "independent losses": noise.information,
-        "noise drift": noise.drift,
+        "noise at the start": noise.sizes[0],
+        "noise at the end": noise.sizes[-1],
         "SSE, line": result.line.sse,
         "SSE, exponential": fit.sse,
         "amplitude": fit.amplitude,
@@ -118,7 +119,7 @@ def test_an_exponential_result_prints_its_numbers() -> None:
     assert f"rate {fit.rate:.3g} per step, floor {fit.floor:.3g}" in str(result)
     flat = exponential_test(Scenario("flat", "iid", 60).simulate(1)[0], method="paper")
     assert "show no exponential decay" in str(flat)
-    assert "noise drift" not in rows(flat)
+    assert "noise at the start" not in rows(flat)
 
 
 def test_a_slope_result_prints_its_numbers() -> None:
@@ -180,3 +181,13 @@ def test_tables_line_up_and_escape() -> None:
     assert "a &amp; b" in html
     assert "1 &lt; 2" in html
     assert "x &gt; y" in html
+
+
+def test_the_named_tests_are_told_the_period() -> None:
+    told = Scenario("flat", "epochs", 60)
+    losses = told.simulate(20, 3)
+    p = [slope_test(row, period=told.period).pvalue for row in losses]
+    assert (p != pvalues("slope", losses)).all()
+    frame = rejection_rates("slope", [told], alphas=(0.5,), replications=20, seed=3)
+    assert frame.rate[0] == np.mean(np.array(p) < 0.5)
+    np.testing.assert_array_equal(simulate_null("slope", told, replications=20, seed=3).pvalue, p)

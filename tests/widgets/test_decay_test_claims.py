@@ -48,7 +48,7 @@ def test_flat_windows_have_one_rate_whatever_the_amplitude() -> None:
 
 
 def test_power_grows_with_the_amplitude_and_with_alpha() -> None:
-    claims = refined(Claims(Setting("decay", 5.0, 0.0, 0.0, 50)), 3.0, FEW)
+    claims = refined(Claims(Setting("decay", 5.0, 0.0, 0.0, 200)), 3.0, FEW)
     strict, lax = claims.rates(3.0, 0.01), claims.rates(3.0, 0.2)
     assert strict is not None
     assert lax is not None
