@@ -13,6 +13,8 @@ from exptest.statistics.calibration import pvalues
 from exptest.statistics.scenarios import ar1
 
 SHORTEST, LONGEST = 8, 20_000
+# Curves that are asked first, and the standard errors at which their answer is clear.
+FEW, CLEAR = 100, 4.0
 
 
 @dataclass(frozen=True)
@@ -82,19 +84,15 @@ def required_window(
     _checks.one_of("test", test, ("slope", "exponential"))
     asked, level = _checks.open_unit("power", power, 0.8), _checks.open_unit("alpha", alpha, 0.05)
     phi = _correlation(correlation)
-    reached: Callable[[int], float]
     if test == "slope":
         fall = _checks.positive("decline", decline, 0.02)
-        reached = lambda n: slope_power(  # noqa: E731
-            n, fall, correlation=phi, alpha=level, replications=replications, seed=seed
-        )
+        curve = lambda n: -fall * np.arange(n)  # noqa: E731
     else:
         a, b = _checks.positive("amplitude", amplitude, 5), _checks.positive("rate", rate, 0.02)
-        reached = lambda n: exponential_power(  # noqa: E731
-            n, a, b, correlation=phi, alpha=level, replications=replications, seed=seed
-        )
-    n = _shortest(reached, asked)
-    return RequiredWindow(n, reached(n or LONGEST), asked, level, test)
+        curve = lambda n: a * np.exp(-b * np.arange(n))  # noqa: E731
+    losses = lambda n: _simulated(curve(n), phi, replications, seed)  # noqa: E731
+    n = _shortest(lambda n: _suffices(test, losses(n), level, asked))
+    return RequiredWindow(n, _share(test, losses(n or LONGEST), level), asked, level, test)
 
 
 def slope_power(
@@ -115,7 +113,8 @@ def slope_power(
         alpha: level.
         replications, seed: of the simulation.
     """
-    return _power("slope", -decline * np.arange(n), correlation, alpha, replications, seed)
+    losses = _simulated(-decline * np.arange(n), correlation, replications, seed)
+    return _share("slope", losses, alpha)
 
 
 def exponential_power(
@@ -139,32 +138,39 @@ def exponential_power(
         replications, seed: of the simulation.
     """
     curve = amplitude * np.exp(-rate * np.arange(n))
-    return _power("exponential", curve, correlation, alpha, replications, seed)
+    return _share("exponential", _simulated(curve, correlation, replications, seed), alpha)
 
 
-def _power(
-    test: str,
-    curve: Float[np.ndarray, " n"],
-    correlation: float,
-    alpha: float,
-    replications: int,
-    seed: int,
-) -> float:
+def _simulated(
+    curve: Float[np.ndarray, " n"], correlation: float, replications: int, seed: int
+) -> Float[np.ndarray, "r n"]:
     rng = np.random.default_rng([seed, len(curve)])
-    losses = curve + ar1(rng, (replications, len(curve)), _correlation(correlation))
+    return curve + ar1(rng, (replications, len(curve)), _correlation(correlation))
+
+
+def _share(test: str, losses: Float[np.ndarray, "r n"], alpha: float) -> float:
     return float((pvalues(test, losses) < alpha).mean())
 
 
-def _shortest(reached: Callable[[int], float], asked: float) -> int | None:
+def _suffices(test: str, losses: Float[np.ndarray, "r n"], alpha: float, asked: float) -> bool:
+    """Whether the test finds enough of them; a few are asked first, and do if they are clear."""
+    few = _share(test, losses[:FEW], alpha)
+    clear = CLEAR * np.sqrt(asked * (1.0 - asked) / FEW)
+    if abs(few - asked) > clear or len(losses) <= FEW:
+        return few >= asked
+    return _share(test, losses, alpha) >= asked
+
+
+def _shortest(suffices: Callable[[int], bool]) -> int | None:
     """Double until the power is there, then bisect."""
     low, high = SHORTEST - 1, SHORTEST
-    while reached(high) < asked:
+    while not suffices(high):
         if high == LONGEST:
             return None
         low, high = high, min(2 * high, LONGEST)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if reached(middle) >= asked else (middle, high)
+        low, high = (low, middle) if suffices(middle) else (middle, high)
     return high
 
 
