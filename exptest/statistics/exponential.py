@@ -133,7 +133,7 @@ def _calibrated(
         n=len(y),
         line=line,
         exponential=exponential,
-        noise=noise.along_line(),
+        noise=noise.along_line(exponent),
         note=note,
     )
 

@@ -48,7 +48,8 @@ class Noise:
 
     Attributes:
         correlation: φ̂, lag 1.
-        variance: of the noise of one loss, loss units squared.
+        variance: of the noise of one loss (beyond 4096, of one mean of several), loss units
+            squared.
         information: m, such that m · fall²/SSE compares with a squared t of ``df``.
         df: degrees of freedom, fewer than losses to spare because the noise is uncertain.
         least: information that any plausible noise leaves, with ``free`` degrees of freedom.
@@ -87,9 +88,12 @@ class NoiseAlongDecays(Noise):
     curves_df: Curves = field(repr=False, compare=False)
     curves_least: Curves = field(repr=False, compare=False)
 
-    def along_line(self) -> Noise:
-        """Return the part that is about the line: a few numbers."""
-        return Noise(**{part.name: getattr(self, part.name) for part in fields(Noise)})
+    def along_line(self, exponent: int) -> Noise:
+        """Return the part that is about the line, of losses 2^exponent times as large."""
+        parts = {part.name: getattr(self, part.name) for part in fields(Noise)}
+        with np.errstate(over="ignore", under="ignore"):
+            parts["variance"] = float(np.ldexp(self.variance, 2 * exponent))
+        return Noise(**parts)
 
 
 def describe_noise(residual: Vector, parameters: int, period: int = 1) -> NoiseAlongDecays:

@@ -108,7 +108,7 @@ def _calibrated(
         method="calibrated",
         n=len(y),
         line=fit_line(y) if size > 1 else line_in_units(*window.line, window.n, exponent),
-        noise=noise.along_line(),
+        noise=noise.along_line(exponent),
         remark=remark,
     )
 

@@ -22,6 +22,18 @@ from exptest.statistics.window_fits import WindowFits
 SE = np.sqrt(0.05 * 0.95 / 500)
 
 
+@pytest.mark.parametrize("test", [exponential_test, slope_test])
+def test_the_noise_s_variance_is_in_units_of_the_loss(test) -> None:
+    """Of a window that falls and bends little."""
+    losses = 3e4 - 700.0 * np.linspace(0, 1, 400) ** 0.9 + 50.0 * Scenario(n=400).simulate(1)[0]
+    noise = test(losses).noise
+    assert noise is not None
+    assert np.sqrt(noise.variance) == pytest.approx(50.0, rel=0.1)
+    tiny = test(losses * 2.0**-500).noise
+    assert tiny is not None
+    assert tiny.variance == noise.variance * 2.0**-1000
+
+
 @pytest.mark.claim("C6.1")
 @given(st.integers(0, 10_000), st.integers(3, 80))
 def test_paper_mode_is_ordinary_least_squares(seed: int, n: int) -> None:
