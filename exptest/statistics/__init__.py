@@ -13,6 +13,7 @@ from exptest.statistics.power_law import (
 from exptest.statistics.progress import progress_test
 from exptest.statistics.results import ExponentialTestResult, SlopeTestResult
 from exptest.statistics.slope import slope_test
+from exptest.statistics.trend import TrendResult, trend_test
 from exptest.statistics.window import knee_time, window_length
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "PathRatio",
     "PowerLawFit",
     "SlopeTestResult",
+    "TrendResult",
     "compare_curves",
     "confidence_interval",
     "exponential_test",
@@ -33,5 +35,6 @@ __all__ = [
     "knee_time",
     "progress_test",
     "slope_test",
+    "trend_test",
     "window_length",
 ]

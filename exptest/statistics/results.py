@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from exptest import _checks
@@ -96,6 +97,7 @@ class SlopeTestResult:
         noise: correlation, information and sizes of the noise; None where not estimated.
         note: why no decrease can be claimed; empty otherwise.
         remark: where the noise was estimated; empty if around the line.
+        error: standard error of the slope, loss units per step; nan where it is unknown.
     """
 
     statistic: float
@@ -107,6 +109,7 @@ class SlopeTestResult:
     noise: Noise | None = None
     note: str = ""
     remark: str = ""
+    error: float = math.nan
 
     def reject(self, alpha: float = 0.05) -> bool:
         """Return whether "not decreasing" is rejected: the losses are still going down."""

@@ -14,7 +14,7 @@ from exptest.statistics import paper
 from exptest.statistics.blocks import averaged
 from exptest.statistics.exponential import NOISES, SPIKE_REMARK, unanswerable
 from exptest.statistics.fits import fit_line, line_in_units
-from exptest.statistics.noise import Noise, NoiseAlongDecays
+from exptest.statistics.noise import Noise
 from exptest.statistics.phases import as_period
 from exptest.statistics.results import SlopeTestResult
 from exptest.statistics.scaling import rescaled
@@ -80,7 +80,8 @@ def _paper(y: Vector) -> SlopeTestResult:
     statistic, pvalue = paper.t_test(y, line)
     if math.isnan(pvalue):
         return _without_verdict(y, "paper", "t is not a number")
-    return SlopeTestResult(statistic, pvalue, len(y) - 2.0, "paper", len(y), line)
+    error = line.slope / statistic if statistic else math.nan
+    return SlopeTestResult(statistic, pvalue, len(y) - 2.0, "paper", len(y), line, error=error)
 
 
 def _calibrated(
@@ -92,15 +93,16 @@ def _calibrated(
     if window.straight:
         if window.level:
             return _without_verdict(y, "calibrated", CONSTANT)
-        t, noise, remark = math.copysign(math.inf, -window.fall), window.noise(), EXACT
+        sse, noise, remark = 0.0, window.noise(), EXACT
     elif (found := window.clear_decay()) is None:
-        t, noise, remark = *_t(window, window.sse, window.noise()), ""
+        sse, noise, remark = window.sse, window.noise(), ""
     elif not spiked and window.spike_beats(found[0]):
         rest = _calibrated(y[size:], independent, period, spiked=True)
         return replace(rest, n=len(y), line=fit_line(y), remark=SPIKE_REMARK)
     else:
-        decay, noise = found
-        t, noise, remark = *_t(window, decay.sse, noise), AROUND_DECAY
+        sse, noise, remark = found[0].sse, found[1], AROUND_DECAY
+    error = fall_error(window, sse, noise)
+    t = -window.fall / error if error else math.copysign(math.inf, -window.fall)
     return SlopeTestResult(
         statistic=t,
         pvalue=noise.tail(t),
@@ -110,12 +112,8 @@ def _calibrated(
         line=fit_line(y) if size > 1 else line_in_units(*window.line, window.n, exponent),
         noise=noise.along_line(exponent),
         remark=remark,
+        error=float(np.ldexp(error * -window.shape.step / size, exponent)),
     )
-
-
-def _t(window: WindowFits, sse: float, noise: NoiseAlongDecays) -> tuple[float, NoiseAlongDecays]:
-    error = fall_error(window, sse, noise)
-    return (-window.fall / error if error else math.copysign(math.inf, -window.fall)), noise
 
 
 def fall_error(window: WindowFits, sse: float, noise: Noise) -> float:
