@@ -44,7 +44,7 @@ def exponential_test(
     Args:
         losses: shape (n,), loss units, one per step.
         method: ``"calibrated"`` (default) or ``"paper"`` (literal; theory/05 compares them).
-        noise: ``"estimated"`` (default) reads correlation and drift off the residuals;
+        noise: ``"estimated"`` (default) reads correlation and size off the residuals;
             ``"independent"`` takes equal independent noise for granted: then p is exact, and
             short windows pay no power for caution. Calibrated only.
         period: steps after which the noise has the same mean again, as those of an epoch; the

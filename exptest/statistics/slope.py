@@ -39,7 +39,7 @@ def slope_test(
         losses: shape (n,), loss units, one per step.
         method: ``"calibrated"`` (default) counts independent losses and measures the noise
             around the curve that fits; ``"paper"`` is ordinary least squares.
-        noise: ``"estimated"`` (default) reads correlation and drift off the residuals;
+        noise: ``"estimated"`` (default) reads correlation and size off the residuals;
             ``"independent"`` takes equal independent noise for granted: then p is exact, and
             short windows pay no power for caution. Calibrated only.
         period: steps after which the noise has the same mean again, as those of an epoch; the
