@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BENCHMARKS = {
     "overhead": "cost of ExpTest per training step",
     "statistics": "the tests: time, size and power beside the paper's procedure",
+    "rules": "who cuts the rate: rules on losses that fall and on flat ones",
     "linearized": "kernels, spectra and predicted curves beside other libraries",
     "resnet": "the kernel of a ResNet-18 within stated memory, beside torch.func's recipe",
     "widgets": "TrainingLab in a browser: frames, cost, latency",
