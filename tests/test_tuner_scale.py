@@ -74,7 +74,7 @@ def test_what_an_accepted_window_held_is_no_divergence(floor: float) -> None:
     decision = [tuner.observe(floor + height, path_ratio=1.0) for height in decay][-1]
     assert decision is not None
     assert decision.accepted
-    later = (*[0.01] * 8, *[80.0] * 19)
+    later = (*[0.01] * 8, *[85.0] * 19)
     assert [tuner.observe(floor + height, path_ratio=1.0) for height in later] == [None] * 27
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch.optim import Optimizer
 
 from exptest.integrations.settings import Settings
 from exptest.optim import ExpTest
+from exptest.optim.owners import owners
 from exptest.record import Record
 
 try:
@@ -150,11 +150,7 @@ class Replaced:
 
 def _trainer(state: Any) -> Trainer:
     """The Trainer hands its callbacks everything but itself; the interpreter knows it."""
-    (trainer,) = (
-        thing
-        for thing in gc.get_objects()
-        if issubclass(type(thing), Trainer) and vars(thing).get("state") is state
-    )
+    (trainer,) = (t for t in owners([state], Trainer) if vars(t).get("state") is state)
     return trainer
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from torch import nn
 from torch.optim import Optimizer
 
-from exptest.optim.snapshot import Snapshot, modules_with_buffers
+from exptest.optim.owners import modules_with_buffers
+from exptest.optim.snapshot import Snapshot
 from exptest.record import Decision
 
 Restart = Literal["initial"] | None | Callable[[], Any]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 from typing import Any
 
 import torch
@@ -137,17 +136,3 @@ def _copies(live: list[Tensor], kept: list[Tensor]) -> list[Tensor]:
         else t.detach().clone()
         for t, old in zip(live, kept, strict=True)
     ]  # fmt: skip
-
-
-def modules_with_buffers(optimizer: Optimizer) -> set[str]:
-    """Names of the kinds of modules that own a parameter of ``optimizer`` and have buffers.
-
-    Parameters do not know their modules; the interpreter does.
-    """
-    ids = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    modules = [m for m in gc.get_objects() if issubclass(type(m), nn.Module)]
-    return {
-        type(module).__name__
-        for module in modules
-        if module._buffers and any(id(p) in ids for p in module._parameters.values())
-    }
