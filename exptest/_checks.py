@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+BELOW_FLOOR = (
+    "step {}: the loss is {:.6g}, below loss_floor = {:g}, so L₀, the height over the floor, is "
+    "none and windows have no length; pass loss_floor=..., the smallest value it can take."
+)
+
 
 def open_unit(name: str, value: Any, suggestion: float) -> float:
     """Return ``value`` as a float if 0 < value < 1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -15,11 +16,13 @@ class OpenWindow:
 
     Attributes:
         planned: N, the losses that it holds before ρ is known; None without L₀.
-        target: the losses that it will hold: round(ρN).
+        target: the losses that it will hold: round(ρN), doubled at every look that left it open.
         losses: what has come, in order, non-finite ones included.
         skipped: non-finite losses among them, which fill no place.
         bad: losses in a row, up to the last, that were not finite or had exploded.
         path_ratio: ρ, 1 until it is known.
+        looks: how often it was judged and left open.
+        seen: losses that had come at the last of those looks, non-finite ones included.
     """
 
     planned: int | None = None
@@ -28,6 +31,8 @@ class OpenWindow:
     skipped: int = 0
     bad: int = 0
     path_ratio: float = 1.0
+    looks: int = 0
+    seen: int = 0
 
     @property
     def filled(self) -> int:
@@ -53,25 +58,39 @@ class OpenWindow:
         return max(self.planned - 1 - self.filled, 1) if self.measuring else self.left
 
     @property
+    def horizon(self) -> int:
+        """Losses that it was meant to hold at its first look."""
+        assert self.target is not None
+        return self.target >> self.looks
+
+    @property
     def full(self) -> bool:
         return self.target is not None and self.filled >= self.target
 
-    def alarm(
-        self, loss: float, floor: float, factor: float, harmless: float, patience: int
-    ) -> int:
-        """Return how many losses in a row, up to this last one, are not finite or explode.
+    def diverges(
+        self,
+        loss: float,
+        floor: float,
+        factor: float,
+        harmless: float,
+        patience: int,
+        broken: Callable[[], bool] | None,
+    ) -> bool:
+        """Count its last loss as good or bad; return whether training has diverged.
 
-        A loss explodes above ``factor`` times the largest harmless height over the floor, the
-        mean of the window's first ``patience`` ones before it included.
+        A loss is bad if it is not finite, or explodes: above ``factor`` times the largest harmless
+        height over the floor, the mean of the window's first ``patience`` ones before it included.
+        Training has diverged at ``patience`` bad ones in a row, or with ``broken`` weights.
         """
         if math.isfinite(loss):
             limit, earlier = (loss - floor) / factor, max(self.filled - 1, 1)
-            exploded = limit > harmless and limit > self.height(min(earlier, patience), floor)
+            bad = limit > harmless and limit > self.height(min(earlier, patience), floor)
         else:
             self.skipped += 1
-            exploded = True
-        self.bad = self.bad + 1 if exploded else 0
-        return self.bad
+            bad = True
+        self.bad = self.bad + 1 if bad else 0
+        lost = broken is not None and not math.isfinite(loss) and broken()
+        return lost or self.bad >= patience
 
     def height(self, count: int, floor: float) -> float:
         """Return how high its first ``count`` losses lie over the floor on average; 0 without."""
@@ -87,6 +106,11 @@ class OpenWindow:
         if self.planned is not None and math.isfinite(ratio):
             self.path_ratio = ratio
             self.target = max(round(ratio * self.planned), self.planned)
+
+    def watch_on(self) -> None:
+        """Leave it open until it holds twice as much."""
+        assert self.target is not None
+        self.target, self.looks, self.seen = 2 * self.target, self.looks + 1, len(self.losses)
 
     def period(self, told: int) -> int:
         """Return the period to test with: 1 where a loss is missing, or it is not seen twice."""

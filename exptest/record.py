@@ -10,13 +10,22 @@ import numpy as np
 from jaxtyping import Float
 
 from exptest._words import plural
-from exptest.statistics import ExponentialTestResult, SlopeTestResult
+from exptest.statistics import ExponentialTestResult, SlopeTestResult, TrendResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Kind: TypeAlias = Literal["exponential", "slope", "divergence"]
+Verdict: TypeAlias = Literal["keep", "shrink", "undecided"]
 TestResult: TypeAlias = ExponentialTestResult | SlopeTestResult
+CAUSES: dict[tuple[Kind, Verdict], str] = {
+    ("exponential", "keep"): "decay exponentially",
+    ("exponential", "shrink"): "show no exponential decay",
+    ("exponential", "undecided"): "are too few to tell an exponential decay",
+    ("slope", "keep"): "are still decreasing",
+    ("slope", "shrink"): "are no longer decreasing",
+    ("slope", "undecided"): "are too few to tell whether they decrease",
+}
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,8 @@ class Decision:
     Attributes:
         step: index of the last loss that the decision used, in steps from 0.
         kind: ``"exponential"`` (search), ``"slope"`` (tuning) or ``"divergence"``.
-        accepted: whether the rate was kept.
-        test: the test's result; None for a divergence.
+        verdict: ``"keep"``, ``"shrink"``, or ``"undecided"``: the window grows, nothing changes.
+        test: asks whether the rate works; None for a divergence.
         lr_before, lr_after: the rate before and after.
         window: number of losses that the decision used, in steps.
         path_ratio: ρ by which the window was lengthened, 1 if it was not.
@@ -35,11 +44,13 @@ class Decision:
         alpha: level of the test.
         phase: ``"search"`` or ``"tune"``, before the decision.
         skipped: non-finite losses that came in between and fill no place.
+        trend: asks whether a decline worth having can be excluded; None in paper mode.
+        seen: losses of the window that earlier, undecided looks had seen, skipped ones included.
     """
 
     step: int
     kind: Kind
-    accepted: bool
+    verdict: Verdict
     test: TestResult | None
     lr_before: float
     lr_after: float
@@ -49,6 +60,18 @@ class Decision:
     alpha: float
     phase: str
     skipped: int = 0
+    trend: TrendResult | None = None
+    seen: int = 0
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the rate was tested and kept."""
+        return self.verdict == "keep"
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the rate must shrink."""
+        return self.verdict == "shrink"
 
     @property
     def start(self) -> int:
@@ -63,12 +86,14 @@ class Decision:
     @property
     def restarts(self) -> bool:
         """Whether training goes back to where it began (the search rejected this rate)."""
-        return self.phase == "search" and not self.accepted
+        return self.phase == "search" and self.rejected
 
     @property
     def reason(self) -> str:
         """One plain sentence with the numbers in it."""
-        if self.accepted:
+        if self.verdict == "undecided":
+            change = f"η = {self.lr_before:.4g} is watched on until {2 * self.window} losses"
+        elif self.accepted:
             change = f"keep η = {self.lr_before:.4g}"
         elif self.lr_after == self.lr_before:
             change = f"η stays at {self.lr_before:.4g}, the smallest allowed"
@@ -81,19 +106,15 @@ class Decision:
             if math.isfinite(self.loss):
                 return f"the loss exploded to {self.loss:.4g}"
             return f"the loss is {self.loss}"
-        verdict = {
-            ("exponential", True): "decay exponentially",
-            ("exponential", False): "show no exponential decay",
-            ("slope", True): "are still decreasing",
-            ("slope", False): "are no longer decreasing",
-        }[self.kind, self.accepted]
-        return f"the last {self.window} losses {verdict} ({self._evidence(self.test)})"
+        found = CAUSES[self.kind, self.verdict]
+        text = f"the last {self.window} losses {found} ({self._evidence(self.test)})"
+        return text if self.accepted or self.trend is None else f"{text}{self.trend.bound}"
 
     def _evidence(self, test: TestResult) -> str:
         if test.note:
             return test.note
         name, sign = "F" if self.kind == "exponential" else "t", "<" if self.accepted else "≥"
-        return f"{name} = {test.statistic:.3g}, p = {test.pvalue:.2g} {sign} {self.alpha:g}"
+        return f"{name} = {test.statistic:.3g}, p = {test.pvalue:.2g} {sign} {self.alpha:.2g}"
 
     def __str__(self) -> str:
         return self.reason
@@ -154,7 +175,7 @@ class Record:
             "path_ratio": [d.path_ratio for d in self.decisions],
             "statistic": [d.test.statistic if d.test else math.nan for d in self.decisions],
             "pvalue": [d.pvalue for d in self.decisions],
-            "accepted": [d.accepted for d in self.decisions],
+            "verdict": [d.verdict for d in self.decisions],
             "lr_before": [d.lr_before for d in self.decisions],
             "lr_after": [d.lr_after for d in self.decisions],
             "reason": [d.reason for d in self.decisions],
@@ -185,7 +206,6 @@ class Record:
             return self.undecided
         rows = self.to_frame()
         rows["pvalue"] = rows["pvalue"].map("{:.2g}".format)
-        rows["verdict"] = rows["accepted"].map({True: "keep", False: "shrink"})
         columns = {"pvalue": "p", "lr_before": "η", "lr_after": "η after"}
         shown = rows.rename(columns=columns)[
             ["step", "phase", "test", "window", "p", "verdict", "η", "η after"]
@@ -194,11 +214,13 @@ class Record:
 
     def summary(self) -> str:
         """Return the settings, the outcome and every decision in words."""
-        rejected = sum(not d.accepted for d in self.decisions)
+        rejected = sum(d.rejected for d in self.decisions)
+        undecided = sum(d.verdict == "undecided" for d in self.decisions)
         head = (
             f"ExpTest ({self.method}, α = {self.alpha:g}, β = {self.beta:g}): "
             f"{plural(len(self.losses), 'step')}, {plural(len(self.decisions), 'decision')}, "
-            f"{rejected} rejected; η {self.max_lr:.4g} → {self.lr:.4g}"
+            f"{rejected} rejected{f', {undecided} undecided' if undecided else ''}; "
+            f"η {self.max_lr:.4g} → {self.lr:.4g}"
         )
         if self.skipped:
             head += f"; {plural(self.skipped, 'non-finite loss')} skipped"

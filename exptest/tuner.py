@@ -3,7 +3,8 @@
     search ──exponential decay──▶ tune        η kept
     search ──no decay───────────▶ search      η ← βη, training starts again
     tune   ──still decreasing───▶ tune        η kept
-    tune   ──not decreasing─────▶ tune        η ← βη, the weights stay
+    tune   ──stopped────────────▶ tune        η ← βη, the weights stay
+    any    ──too short to tell──▶ the same    the window grows (calibrated only)
     any    ──loss explodes──────▶ the same    η ← βη at once (calibrated only)
 
 `theory/07-the-tuner.md` states what this guarantees.
@@ -21,12 +22,14 @@ from typing import Any
 import numpy as np
 
 from exptest import _checks
+from exptest._judge import Judgement, judge, judge_paper
 from exptest._open_window import OpenWindow
 from exptest._plain import from_plain, to_plain
 from exptest._series import Series
-from exptest.record import Decision, Kind, Record, TestResult
-from exptest.statistics import exponential_test, slope_test, window_length
+from exptest.record import Decision, Record
+from exptest.statistics import window_length
 from exptest.statistics.phases import as_period
+from exptest.statistics.spending import spent
 
 MIN_WINDOW = 32
 # Mini-batch losses scatter, of single examples over orders of magnitude: so many are asked.
@@ -37,18 +40,20 @@ SETTINGS = (
     "max_lr", "alpha", "beta", "method", "min_lr", "min_window", "divergence_factor", "loss_floor",
     "period",
 )  # fmt: skip
-MACHINE = ("lr", "phase", "initial_loss", "_harmless", "_skipped", "_below")
+MACHINE = ("lr", "phase", "initial_loss", "_harmless", "_skipped", "_below", "_looks")
 
 
 class Tuner:
     """Choose the learning rate from the losses alone.
 
     The rate starts at ``max_lr``. After every window of N = round(2√2 L₀/(e η)) losses, times
-    the path ratio ρ if one is given, one hypothesis test decides whether η stays or becomes βη.
+    the path ratio ρ if one is given, hypothesis tests decide whether η stays or becomes βη.
+    Calibrated, a window that says neither is too short: it grows to twice as many losses.
 
     Args:
         max_lr: the largest rate that could be stable, see `max_learning_rate`.
-        alpha: level of both tests, in (0, 1).
+        alpha: in (0, 1): of a search that accepts a flat loss, of a run in which a decline worth
+            having is ever called none (calibrated, theory/07); of each test (paper).
         beta: factor by which a rejected rate shrinks, in (0, 1).
         method: ``"calibrated"`` or ``"paper"`` (theory/07 lists every difference).
         min_lr: the rate never falls below it; default 1e-12 × max_lr.
@@ -110,7 +115,7 @@ class Tuner:
         self._losses, self._factors = Series(), Series()
         self._decisions: tuple[Decision, ...] = ()
         self.initial_loss: float | None = None
-        self._harmless, self._skipped, self._below = 0.0, 0, False
+        self._harmless, self._skipped, self._below, self._looks = 0.0, 0, False, 0
         self._window = OpenWindow()
 
     # -- what it shows ---------------------------------------------------------------------
@@ -146,10 +151,7 @@ class Tuner:
         return Record(
             losses=self._losses.view(),
             decisions=self._decisions,
-            max_lr=self.max_lr,
-            alpha=self.alpha,
-            beta=self.beta,
-            method=self.method,
+            **{name: getattr(self, name) for name in ("max_lr", "alpha", "beta", "method")},
             factors=self._factors.view(),
             window=self.window,
             initial_loss=self.initial_loss,
@@ -180,8 +182,7 @@ class Tuner:
         Raises:
             ValueError: the loss is below ``loss_floor`` before a window has ended, or ρ < 1.
         """
-        loss = float(loss)
-        self._check_floor(loss)
+        self._check_floor(loss := float(loss))
         self._losses.append(loss)
         self._factors.append(factor)
         if self.initial_loss is None and self.loss_floor < loss < math.inf:
@@ -191,8 +192,10 @@ class Tuner:
         if window.planned is not None or not math.isfinite(loss):
             window.losses.append(loss)
         patience = 1 if path_ratio is None else PERSISTENCE
-        if self.method == "calibrated" and self._diverges(loss, patience, broken):
-            return self._decide("divergence", None, accepted=False)
+        if self.method == "calibrated":
+            scale = (self.loss_floor, self.divergence_factor, self._harmless)
+            if window.diverges(loss, *scale, patience, broken):
+                return self._decide(None)
         if window.planned is None or (self.method == "calibrated" and not math.isfinite(loss)):
             self._skipped += not math.isfinite(loss)
             return None
@@ -201,61 +204,58 @@ class Tuner:
             if not window.measuring:
                 ratio = path_ratio() if callable(path_ratio) else path_ratio
                 window.lengthen(_checks.path_ratio(ratio))
-        return self._test() if window.full else None
+        return self._decide(self._judge()) if window.full else None
 
     def _check_floor(self, loss: float) -> None:
         """Below its floor a loss has no scale: L₀ would hang on the sign of one sample."""
         if not -math.inf < loss < self.loss_floor - 1e-6 * (self.initial_loss or 0.0):
             return
-        text = (
-            f"step {len(self._losses)}: the loss is {loss:.6g}, below loss_floor = "
-            f"{self.loss_floor:g}, so L₀, the height over the floor, is none and windows have no "
-            "length; pass loss_floor=..., the smallest value it can take."
-        )
+        text = _checks.BELOW_FLOOR.format(len(self._losses), loss, self.loss_floor)
         if not self._decisions:
             raise ValueError(text)
         if not self._below:
             warnings.warn(text, stacklevel=3)
-        self._below = True
+            self._below = True
 
-    def _diverges(self, loss: float, patience: int, broken: Callable[[], bool] | None) -> bool:
-        scale = (self.loss_floor, self.divergence_factor, self._harmless)
-        bad = self._window.alarm(loss, *scale, patience)
-        if broken is not None and not math.isfinite(loss) and broken():
-            return True
-        return bad >= patience
+    def _judge(self) -> Judgement:
+        window, losses = self._window, np.array(self._window.held())
+        if self.method == "paper":
+            return judge_paper(losses, self.phase, self.alpha)
+        self._looks += 1
+        levels = self.alpha, spent(self.alpha, self._looks)
+        return judge(losses, self.phase, window.horizon, levels, window.period(self.period))
 
-    def _test(self) -> Decision:
-        searching, losses = self.phase == "search", np.array(self._window.held())
-        ask = exponential_test if searching else slope_test
-        result = ask(losses, method=self.method, period=self._window.period(self.period))
-        kind: Kind = "exponential" if searching else "slope"
-        return self._decide(kind, result, accepted=result.reject(self.alpha))
-
-    def _decide(self, kind: Kind, result: TestResult | None, *, accepted: bool) -> Decision:
-        before = self.lr
-        self.lr = before if accepted else max(self.beta * before, self.min_lr)
-        exhausted = not accepted and self.lr == before
-        if accepted:
-            self._harmless = max(self._harmless, max(self._window.held()) - self.loss_floor)
+    def _decide(self, judged: Judgement | None) -> Decision:
+        """Act on a full window, or on a divergence (None)."""
+        verdict = judged.verdict if judged else "shrink"
+        before, window = self.lr, self._window
+        if verdict == "shrink":
+            self.lr = max(self.beta * before, self.min_lr)
+        elif verdict == "keep":
+            self._harmless = max(self._harmless, max(window.held()) - self.loss_floor)
         decision = Decision(
             step=len(self._losses) - 1,
-            kind=kind,
-            accepted=accepted,
-            test=result,
+            kind=judged.kind if judged else "divergence",
+            verdict=verdict,
+            test=judged.test if judged else None,
             lr_before=before,
             lr_after=self.lr,
             window=self.filled,
-            path_ratio=self._window.path_ratio,
-            loss=self._window.losses[-1],
-            alpha=self.alpha,
+            path_ratio=window.path_ratio,
+            loss=window.losses[-1],
+            alpha=judged.alpha if judged else self.alpha,
             phase=self.phase,
-            skipped=self._window.skipped,
+            skipped=window.skipped,
+            trend=judged.trend if judged else None,
+            seen=window.seen,
         )
-        if self.phase == "search" and (accepted or exhausted):
-            self.phase = "tune"
         self._decisions = (*self._decisions, decision)
-        self._begin_window()
+        if verdict == "undecided":
+            window.watch_on()
+        else:
+            if verdict == "keep" or self.lr == before:  # at the smallest rate a search ends, too
+                self.phase = "tune"
+            self._begin_window()
         return decision
 
     def _begin_window(self) -> None:

@@ -189,21 +189,22 @@ class ExpTest:
 
         On an accelerator a divergence is seen a few steps late; those steps are dropped.
         """
-        ratio = None if self._path is None else self._ratio
+        ratio, decision = None if self._path is None else self._ratio, None
         for value, factor in self._observations.arrived(wait=self._due):
             try:
-                decision = self.tuner.observe(
+                made = self.tuner.observe(
                     value, path_ratio=ratio, factor=factor, broken=self._broken
                 )
             except ValueError:
                 if not self.record.decisions:
                     self._restarts.undo()
                 raise
-            if decision:
+            decision = made or decision
+            if made and made.verdict != "undecided":
                 self._observations.clear()
-                self._apply(decision)
-                return decision
-        return None
+                self._apply(made)
+                break
+        return decision
 
     def _ratio(self) -> float:
         assert self._path is not None
@@ -230,7 +231,7 @@ class ExpTest:
         if lost and self._restarts.go_back(decision):
             self._forget_gradients()
         self._rates.write(self.tuner.lr)
-        if not decision.accepted and self._broken():
+        if decision.rejected and self._broken():
             raise RuntimeError(
                 f"{decision} The weights are not finite, and nothing restores them: pass "
                 "restart='initial', or a function that does, or load a checkpoint."

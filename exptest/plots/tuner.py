@@ -17,8 +17,16 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from exptest.plots.style import COLORS, axes_or_new, styled
-from exptest.record import Decision, Record, TestResult
+from exptest.record import Decision, Record, TestResult, Verdict
 
+# Of a window, by its verdict: its shade, the marker of its p-value, its name.
+SHADES: dict[Verdict, str] = {"keep": "accepted", "shrink": "rejected", "undecided": "muted"}
+MARKERS: dict[Verdict, str] = SHADES | {"keep": "exponential"}
+NAMES: dict[Verdict, str] = {
+    "keep": "window kept η",
+    "shrink": "window rejected η",
+    "undecided": "too short to tell",
+}
 # Beyond this many windows, single fits are too narrow to see.
 MOST_FITS = 40
 # Beyond this many losses, dots run together; beyond twice as many as columns, so do lines.
@@ -52,7 +60,8 @@ def plot_signal(record: Record, ax: Axes | None = None) -> Axes:
     draw_losses(ax, losses, dense=len(losses) > DENSE)
     if len(record.decisions) <= MOST_FITS:
         for decision in record.decisions:
-            draw_fits(ax, decision.test, decision.start)
+            if decision.verdict != "undecided":
+                draw_fits(ax, decision.test, decision.start)
     _mark_divergences(ax, record)
     _scale(ax, record)
     ax.set(xlabel="training step", ylabel="training loss", title="The loss signal")
@@ -113,12 +122,12 @@ def plot_decision(
 
 
 def shade_windows(ax: Axes, decisions: Sequence[Decision]) -> list[Artist]:
-    """Shade every window: blue where the rate was kept, orange where it was rejected."""
+    """Shade what each decision saw first: blue if η was kept, orange if rejected, else grey."""
     across = ax.get_xaxis_transform()
-    edges = [(d.start - 0.5, d.step + 0.5) for d in decisions]
+    edges = [(d.start + d.seen - 0.5, d.step + 0.5) for d in decisions]
     windows = PolyCollection(
         [[(a, 0), (a, 1), (b, 1), (b, 0)] for a, b in edges],
-        facecolors=[COLORS["accepted" if d.accepted else "rejected"] for d in decisions],
+        facecolors=[COLORS[SHADES[d.verdict]] for d in decisions],
         transform=across,
         alpha=0.16,
         linewidth=0,
@@ -157,14 +166,13 @@ def mark_pvalues(ax: Axes, decisions: Sequence[Decision]) -> list[Artist]:
     """Mark p at the end of every window: ● exponential, ▼ slope, coloured by the verdict."""
     marks: list[Artist] = []
     for kind, marker in (("exponential", "o"), ("slope", "v")):
-        for accepted in (True, False):
-            some = [d for d in decisions if d.kind == kind and d.accepted == accepted]
-            color = COLORS["exponential" if accepted else "rejected"]
+        for verdict, color in MARKERS.items():
+            some = [d for d in decisions if d.kind == kind and d.verdict == verdict]
             marks.append(
                 ax.scatter(
                     [d.step for d in some],
                     [max(d.pvalue, 1e-16) for d in some],
-                    marker=marker, s=30, color=color, zorder=3,
+                    marker=marker, s=30, color=COLORS[color], zorder=3,
                 )
             )  # fmt: skip
     return marks
@@ -231,9 +239,9 @@ def _legend(record: Record) -> list[Line2D | Patch]:
     """What the picture shows, and nothing else."""
     decisions = record.decisions
     handles: list[Line2D | Patch] = [Line2D([], [], color=COLORS["loss"], label="loss")]
-    for accepted, label in ((True, "window kept η"), (False, "window rejected η")):
-        if any(d.accepted == accepted for d in decisions):
-            color = COLORS["accepted" if accepted else "rejected"]
+    for verdict, label in NAMES.items():
+        if any(d.verdict == verdict for d in decisions):
+            color = COLORS[SHADES[verdict]]
             handles.append(Patch(facecolor=color, alpha=0.3, label=label))
     if any(d.kind == "divergence" for d in decisions):
         handles.append(
@@ -250,7 +258,9 @@ def _legend(record: Record) -> list[Line2D | Patch]:
 
 
 def _headline(decision: Decision) -> str:
-    verdict = "keep η" if decision.accepted else "shrink η"
+    verdict = {"keep": "keep η", "shrink": "shrink η", "undecided": "too short to tell"}[
+        decision.verdict
+    ]
     if decision.test is None:
         return f"Divergence at step {decision.step}: {verdict}"
     test = {"exponential": "Exponential decay?", "slope": "Still decreasing?"}[decision.kind]

@@ -15,6 +15,7 @@ from statsmodels.stats.proportion import proportion_confint
 from exptest import _checks
 from exptest.statistics.calibration import Test, pvalues
 from exptest.statistics.scenarios import Scenario
+from exptest.statistics.spending import spent
 
 
 class Rule(Protocol):
@@ -64,7 +65,7 @@ class AlphaSpending:
         """Level of the next look; 0 once K looks are taken."""
         if self.looks is not None:
             return self.alpha / self.looks if self.taken < self.looks else 0.0
-        return self.alpha / ((self.taken + 1) * (self.taken + 2))
+        return spent(self.alpha, self.taken + 1)
 
     def decide(self, pvalue: float) -> bool:
         """Take one look; return whether p is below its level."""

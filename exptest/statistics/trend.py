@@ -44,6 +44,11 @@ class TrendResult:
     stop_alpha: float
 
     @property
+    def excluded(self) -> bool:
+        """Whether a decline worth having is excluded, however significant a smaller one is."""
+        return self.verdict == "stopped" or self.at_most < self.worth
+
+    @property
     def pvalue(self) -> float:
         """p-value of "not falling"."""
         return self.slope.pvalue
@@ -61,13 +66,18 @@ class TrendResult:
                 f"The {n} losses are falling, by {self.decline:.3g} in {self.horizon} steps "
                 f"(p = {self.pvalue:.2g} < {self.alpha:g})."
             )
-        bound = f"in {self.horizon} steps they fall by at most {self.at_most:.3g}"
-        worth = f"{self.worth:.3g} would be worth having"
         if self.verdict == "stopped":
-            return f"The {n} losses have stopped falling: {bound}, and {worth}."
+            return f"The {n} losses have stopped falling{self.bound}."
+        return f"The {n} losses do not say whether they fall (p = {self.pvalue:.2g}){self.bound}."
+
+    @property
+    def bound(self) -> str:
+        """What they fall by at most, beside what would be worth having; empty if unknown."""
+        if not self.worth < math.inf or not self.at_most < math.inf or not self.worth:
+            return ""
         return (
-            f"The {n} losses do not say whether they fall (p = {self.pvalue:.2g}): {bound}, and "
-            f"{worth}."
+            f": in {self.horizon} steps they fall by at most {self.at_most:.3g}, and "
+            f"{self.worth:.3g} would be worth having"
         )
 
     def _rows(self) -> Rows:

@@ -90,9 +90,9 @@ def _palette() -> Pillow.Image:
     """The project's colours, each in some mixtures with white and with the shades of windows."""
     colors = np.array([to_rgb(color) for color in COLORS.values()])
     papers = [np.ones(3)] + [
-        1 - 0.16 * (1 - np.array(to_rgb(COLORS[k]))) for k in ("accepted", "rejected")
+        1 - 0.16 * (1 - np.array(to_rgb(COLORS[k]))) for k in ("accepted", "rejected", "muted")
     ]
-    shares = np.linspace(0.0, 1.0, 8)[:, None, None]
+    shares = np.linspace(0.0, 1.0, 7)[:, None, None]
     mixed = np.concatenate([(shares * colors + (1 - shares) * paper) for paper in papers])
     levels = np.unique((255 * mixed.reshape(-1, 3)).round().astype(np.uint8), axis=0)
     image = Pillow.new("P", (1, 1))

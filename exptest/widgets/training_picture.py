@@ -53,7 +53,7 @@ class RunPicture:
             if self._outgrown(run, ghost):
                 self._redraw(run, ghost)
             self.canvas.restore()
-            if new := run.decisions[self._painted :]:
+            if new := run.settled_decisions[self._painted :]:
                 self._settle(run, new)
             self.canvas.paint(self._window.moved(run))
             self.canvas.show()
@@ -83,13 +83,14 @@ class RunPicture:
         rates.set_xlabel("training step")
         self.canvas.draw()
         self._window = LiveWindow(self.axes, dense=len(record.losses) > DENSE)
-        self._painted, self._from = len(run.decisions), run.start
+        self._painted, self._from = len(run.settled_decisions), run.start
         self._shown = (run, ghost, len(run.predictions))
 
     def _outgrown(self, run: WatchedRun, ghost: Record | None) -> bool:
         if self._shown != (run, ghost, len(run.predictions)):
             return True
         signal, pvalues, rates = self.axes
+        settled = run.settled_decisions
         fresh = np.array(run.losses[self._from :])
         fresh = fresh[np.isfinite(fresh)]
         low, high = signal.get_ylim()
@@ -98,8 +99,8 @@ class RunPicture:
             or (fresh.size and not low <= fresh.min() <= fresh.max() <= high)
             or (signal.get_yscale() == "linear" and fresh.size and fresh.min() < high / 29)
             or run.tuner.lr < rates.get_ylim()[0]
-            or any(d.pvalue < pvalues.get_ylim()[0] for d in run.decisions[self._painted :])
-            or _verdicts(run.decisions) != _verdicts(run.decisions[: self._painted])
+            or any(d.pvalue < pvalues.get_ylim()[0] for d in settled[self._painted :])
+            or _verdicts(settled) != _verdicts(settled[: self._painted])
         )
 
     def _settle(self, run: WatchedRun, new: Sequence[Decision]) -> None:
@@ -109,7 +110,7 @@ class RunPicture:
         losses, begin = finite(run, self._from, run.start)
         artists += draw_losses(signal, losses, begin, dense=self._window.dense)
         if len(run.decisions) <= MOST_FITS:
-            for decision in new:
+            for decision in (d for d in new if d.verdict != "undecided"):
                 artists += draw_fits(signal, decision.test, decision.start)
         artists += mark_pvalues(pvalues, [d for d in new if d.test is not None])
         edges = [self._from, *(d.step + 1 for d in new)]
@@ -121,7 +122,7 @@ class RunPicture:
         self.canvas.settle()
         for artist in artists:
             artist.remove()
-        self._painted, self._from = len(run.decisions), run.start
+        self._painted, self._from = len(run.settled_decisions), run.start
 
     def _predictions(self, run: WatchedRun) -> None:
         signal = self.axes[0]
@@ -149,9 +150,9 @@ class RunPicture:
         legend.get_frame().set(facecolor="white", edgecolor="none", alpha=1.0)
 
 
-def _verdicts(decisions: Sequence[Decision]) -> set[tuple[str, bool]]:
+def _verdicts(decisions: Sequence[Decision]) -> set[tuple[str, str]]:
     """What the legend must name."""
-    return {(decision.kind, decision.accepted) for decision in decisions}
+    return {(decision.kind, decision.verdict) for decision in decisions}
 
 
 def _empty(ax: Axes) -> None:

@@ -104,7 +104,15 @@ class WatchedRun:
     @property
     def start(self) -> int:
         """First step of the current window."""
-        return self.decisions[-1].step + 1 if self.decisions else 0
+        if not self.decisions:
+            return 0
+        last = self.decisions[-1]
+        return last.start if last.verdict == "undecided" else last.step + 1
+
+    @property
+    def settled_decisions(self) -> list[Decision]:
+        """Those on windows that have ended."""
+        return [d for d in self.decisions if d.step < self.start]
 
     @property
     def measured(self) -> float | None:
@@ -118,7 +126,7 @@ class WatchedRun:
         self.losses.append(step.loss.item())
         if step.decision is not None:
             self.decisions.append(step.decision)
-            if step.decision.restarts or not step.decision.accepted:
+            if step.decision.rejected:
                 self._predict()
         return step.decision
 

@@ -42,7 +42,7 @@ def table(run: WatchedRun) -> str:
     rows = "".join(
         f"<tr><td>{d.step}</td><td>{d.window}</td><td>{d.kind}</td>"
         f"<td>{'–' if d.test is None else format(d.pvalue, '.2g')}</td>"
-        f"<td>{'keep' if d.accepted else 'shrink'}</td><td>{d.lr_after:.4g}</td></tr>"
+        f"<td>{d.verdict}</td><td>{d.lr_after:.4g}</td></tr>"
         for d in run.decisions[: -ROWS - 1 : -1]
     )
     if not rows:
