@@ -40,7 +40,7 @@ SETTINGS = (
     "max_lr", "alpha", "beta", "method", "min_lr", "min_window", "divergence_factor", "loss_floor",
     "period",
 )  # fmt: skip
-MACHINE = ("lr", "phase", "initial_loss", "_harmless", "_skipped", "_below", "_looks")
+MACHINE = ("lr", "phase", "initial_loss", "_harmless", "_skipped", "_below", "_windows")
 
 
 class Tuner:
@@ -115,7 +115,7 @@ class Tuner:
         self._losses, self._factors = Series(), Series()
         self._decisions: tuple[Decision, ...] = ()
         self.initial_loss: float | None = None
-        self._harmless, self._skipped, self._below, self._looks = 0.0, 0, False, 0
+        self._harmless, self._skipped, self._below, self._windows = 0.0, 0, False, 0
         self._window = OpenWindow()
 
     # -- what it shows ---------------------------------------------------------------------
@@ -221,8 +221,7 @@ class Tuner:
         window, losses = self._window, np.array(self._window.held())
         if self.method == "paper":
             return judge_paper(losses, self.phase, self.alpha)
-        self._looks += 1
-        levels = self.alpha, spent(self.alpha, self._looks)
+        levels = self.alpha, spent(spent(self.alpha, self._windows), window.looks + 1)
         return judge(losses, self.phase, window.horizon, levels, window.period(self.period))
 
     def _decide(self, judged: Judgement | None) -> Decision:
@@ -259,7 +258,7 @@ class Tuner:
         return decision
 
     def _begin_window(self) -> None:
-        self._window = OpenWindow()
+        self._window, self._windows = OpenWindow(), self._windows + 1
         if self._harmless:
             self._plan()
 

@@ -17,7 +17,7 @@ FLOORS = [
     {"_checks", "_words"},
     {"statistics", "linearized"},
     {"record", "_open_window", "_series"},
-    {"_plain"},
+    {"_plain", "_judge"},
     {"tuner"},
     {"recorded", "models", "data"},
     {"optim"},

@@ -14,30 +14,33 @@ from exptest.tuner import Tuner
 @pytest.fixture(scope="module")
 def run() -> Record:
     """Two rejected rates, one found, kept once and rejected; a factor at every step."""
-    tuner, number = Tuner(0.2, beta=0.5), 0
+    tuner, number, ended = Tuner(0.2, beta=0.5), 0, 0
     draw = np.random.default_rng(1)
-    while len(tuner.record.decisions) < 6:
-        done, t = len(tuner.record.decisions), number
+    while ended < 6:
         loss = 1.0 + 0.01 * draw.standard_normal()
-        if done == 2:
-            loss += 2 * math.exp(-tuner.filled / 12)
-        elif done == 3:
-            loss += 1 - tuner.filled / 200
+        if ended == 2:
+            loss += 0.1 * math.exp(-tuner.filled / 40)
+        elif ended == 3:
+            loss += 0.1 * (1 - tuner.filled / 200)
+        decision = tuner.observe(loss, path_ratio=1.5, factor=1 + 0.001 * number)
+        ended += decision is not None and decision.verdict != "undecided"
         number += 1
-        tuner.observe(loss, path_ratio=1.5, factor=1 + 0.001 * t)
     return tuner.record
 
 
 def test_the_run_has_decisions_of_every_kind(run: Record) -> None:
-    assert [(d.kind, d.accepted) for d in run.decisions] == [
-        ("exponential", False),
-        ("exponential", False),
-        ("exponential", True),
-        ("slope", True),
-        ("slope", False),
-        ("slope", False),
+    ended = [(d.kind, d.verdict) for d in run.decisions if d.verdict != "undecided"]
+    assert ended == [
+        ("exponential", "shrink"),
+        ("exponential", "shrink"),
+        ("exponential", "keep"),
+        ("slope", "keep"),
+        ("slope", "shrink"),
+        ("slope", "shrink"),
     ]
-    assert [d.restarts for d in run.decisions] == [True, True, False, False, False, False]
+    assert {d.kind for d in run.decisions if d.verdict == "undecided"} == {"exponential", "slope"}
+    for d in run.decisions:
+        assert d.restarts == (d.kind == "exponential" and d.verdict == "shrink")
 
 
 def test_rates_change_after_the_step_that_was_decided_on(run: Record) -> None:
@@ -50,14 +53,30 @@ def test_rates_change_after_the_step_that_was_decided_on(run: Record) -> None:
     assert run.lr == rate == 0.2 * 0.5**4
 
 
-def test_the_windows_of_a_run_follow_each_other(run: Record) -> None:
-    ends = [d.step for d in run.decisions]
-    assert [d.start for d in run.decisions] == [0, *(end + 1 for end in ends[:-1])]
-    assert [d.loss for d in run.decisions] == [run.losses[end] for end in ends]
+def test_the_windows_of_a_run_follow_each_other_and_grow_while_undecided(run: Record) -> None:
+    start, seen = 0, 0
+    for d in run.decisions:
+        assert (d.start, d.seen, d.loss) == (start, seen, run.losses[d.step])
+        if seen:
+            assert d.window == 2 * seen
+        open_still = d.verdict == "undecided"
+        start, seen = (start, d.window) if open_still else (d.step + 1, 0)
+
+
+def test_alpha_is_split_over_windows_and_over_the_looks_at_each(run: Record) -> None:
+    window, look, total = 1, 1, 0.0
+    for d in run.decisions:
+        level = 0.05 / (window * (window + 1)) / (look * (look + 1))
+        assert d.trend is not None
+        assert d.trend.stop_alpha == pytest.approx(level, rel=1e-12)
+        assert d.alpha == (d.trend.stop_alpha if d.phase == "search" else 0.05)
+        window, look = (window, look + 1) if d.verdict == "undecided" else (window + 1, 1)
+        total += level
+    assert total < 0.05
 
 
 def test_what_was_found_is_the_rate_that_passed_the_search(run: Record) -> None:
-    assert run.found is run.decisions[2]
+    assert run.found is next(d for d in run.decisions if d.verdict == "keep")
     assert Record(run.losses, (), 0.2, 0.05, 0.5, "calibrated").lr == 0.2
     assert Record(run.losses, run.decisions[:2], 0.2, 0.05, 0.5, "calibrated").found is None
 
@@ -71,7 +90,7 @@ def test_each_column_of_the_frame_is_its_decisions_own(run: Record) -> None:
         ("window", "window"),
         ("path_ratio", "path_ratio"),
         ("pvalue", "pvalue"),
-        ("accepted", "accepted"),
+        ("verdict", "verdict"),
         ("lr_before", "lr_before"),
         ("lr_after", "lr_after"),
         ("reason", "reason"),
@@ -84,27 +103,39 @@ def test_each_column_of_the_frame_is_its_decisions_own(run: Record) -> None:
 def test_the_words_of_a_decision_are_its_numbers(run: Record) -> None:
     for d in run.decisions:
         assert d.test is not None
-        name, sign = "F" if d.kind == "exponential" else "t", "<" if d.pvalue < 0.05 else "≥"
-        assert d.accepted == (sign == "<")
-        evidence = f"({name} = {d.test.statistic:.3g}, p = {d.pvalue:.2g} {sign} 0.05)"
-        change = f"keep η = {d.lr_before:.4g}"
-        if not d.accepted:
-            change = f"η {d.lr_before:.4g} → {d.lr_after:.4g}"
+        assert d.trend is not None
+        name, sign = "F" if d.kind == "exponential" else "t", "<" if d.accepted else "≥"
+        assert d.accepted == (d.pvalue < d.alpha)
+        evidence = f"({name} = {d.test.statistic:.3g}, p = {d.pvalue:.2g} {sign} {d.alpha:.2g})"
+        if d.test.note:
+            evidence = f"({d.test.note})"
+        change = {
+            "keep": f"keep η = {d.lr_before:.4g}",
+            "shrink": f"η {d.lr_before:.4g} → {d.lr_after:.4g}",
+            "undecided": f"η = {d.lr_before:.4g} is watched on until {2 * d.window} losses",
+        }[d.verdict]
         verdict = {
-            ("exponential", True): "decay exponentially",
-            ("exponential", False): "show no exponential decay",
-            ("slope", True): "are still decreasing",
-            ("slope", False): "are no longer decreasing",
-        }[d.kind, d.accepted]
-        words = f"step {d.step}: {change}, because the last {d.window} losses {verdict} {evidence}."
-        assert d.reason == words
+            ("exponential", "keep"): "decay exponentially",
+            ("exponential", "shrink"): "show no exponential decay",
+            ("exponential", "undecided"): "are too few to tell an exponential decay",
+            ("slope", "keep"): "are still decreasing",
+            ("slope", "shrink"): "are no longer decreasing",
+            ("slope", "undecided"): "are too few to tell whether they decrease",
+        }[d.kind, d.verdict]
+        bound = (
+            f": in {d.trend.horizon} steps they fall by at most {d.trend.at_most:.3g}, and "
+            f"{d.trend.worth:.3g} would be worth having"
+        )
+        words = f"step {d.step}: {change}, because the last {d.window} losses {verdict} {evidence}"
+        assert d.reason == words + ("" if d.accepted else bound) + "."
 
 
 def test_the_summary_and_the_table_count_what_was_kept(run: Record) -> None:
     head, *lines = run.summary().splitlines()
     steps = len(run.losses)
     assert head == (
-        f"ExpTest (calibrated, α = 0.05, β = 0.5): {steps:,} steps, 6 decisions, 4 rejected; "
+        f"ExpTest (calibrated, α = 0.05, β = 0.5): {steps:,} steps, "
+        f"{len(run.decisions)} decisions, 4 rejected, {len(run.decisions) - 6} undecided; "
         "η 0.2 → 0.0125"
     )
     assert [line.strip() for line in lines] == [d.reason for d in run.decisions]
@@ -113,7 +144,7 @@ def test_the_summary_and_the_table_count_what_was_kept(run: Record) -> None:
         *_, p, verdict, before, after = row.split()
         assert (float(p), verdict) == (
             pytest.approx(d.pvalue, rel=0.06),
-            "keep" if d.accepted else "shrink",
+            d.verdict,
         )
         assert (float(before), float(after)) == (d.lr_before, d.lr_after)
     assert f"{steps:,} steps" in run._repr_html_()

@@ -91,7 +91,7 @@ def test_a_path_ratio_that_leaves_the_window_as_it_is_does_not_skip_the_test(met
 def test_the_rate_is_beta_to_the_number_of_rejections(losses: list[float], beta: float) -> None:
     falling = (decaying(60, rate=beta) / decaying(1)).tolist()
     record = replay([*falling, *losses], 0.7, beta=beta, min_window=8)
-    rejections = sum(not d.accepted for d in record.decisions)
+    rejections = sum(d.rejected for d in record.decisions)
     assert record.found is not None
     assert record.lr == pytest.approx(max(0.7 * beta**rejections, 0.7e-12), rel=1e-12)
     assert np.all(np.diff(record.lrs) <= 0)
@@ -131,14 +131,15 @@ def test_decisions_do_not_depend_on_the_unit_of_the_loss(seed: int, power: int) 
 
 @pytest.mark.claim("C7.7")
 @pytest.mark.usefixtures("as_users_do")
-def test_a_search_over_flat_noise_accepts_no_more_often_than_its_windows_allow() -> None:
-    runs, windows, fooled = 1500, 3, 0
+def test_a_search_over_flat_noise_accepts_once_in_twenty_runs_at_most() -> None:
+    runs, fooled, looks = 1500, 0, 0
     for seed in range(runs):
-        losses = 1 + 0.05 * np.random.default_rng(seed).standard_normal(windows * MIN_WINDOW)
+        losses = 1 + 0.05 * np.random.default_rng(seed).standard_normal(8 * MIN_WINDOW)
         record = replay(losses, 50.0, beta=0.9)
-        fooled += any(d.accepted for d in record.decisions if d.kind == "exponential")
-    bound = 1 - 0.95**windows
-    assert stats.binomtest(fooled, runs, bound, alternative="greater").pvalue > 0.001
+        fooled += record.found is not None
+        looks += len(record.decisions)
+    assert looks > 4 * runs
+    assert stats.binomtest(fooled, runs, 0.05, alternative="greater").pvalue > 0.001
 
 
 # -- calibrated: what the paper leaves open ------------------------------------------------
@@ -197,12 +198,13 @@ def test_each_mode_uses_its_own_tests() -> None:
         for d in own.decisions:
             expected = kinds[d.kind](losses[d.start : d.step + 1], method=method)
             assert d.test == expected
-            assert d.accepted == expected.reject(level)
+            assert d.accepted == expected.reject(d.alpha)
+        assert {d.alpha for d in own.decisions if method == "paper"} <= {level}
 
 
 def test_at_the_smallest_rate_the_search_ends_and_training_goes_on() -> None:
     tuner = Tuner(0.01, min_lr=0.005)
-    decisions = [d for x in flat(2000) if (d := tuner.observe(x))]
+    decisions = [d for x in flat(2000) if (d := tuner.observe(x)) and d.rejected]
     assert [d.lr_after for d in decisions[:2]] == [0.005, 0.005]
     assert tuner.phase == "tune"
     assert "smallest allowed" in decisions[1].reason

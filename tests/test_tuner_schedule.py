@@ -23,10 +23,10 @@ D = 2 * math.sqrt(2) / math.e  # of a first loss of 1
 def rejections(
     tuner: Tuner, steps: int, path_ratio: Callable[[], float] | None = None, scale: float = 1.0
 ) -> list[Decision]:
-    """Show losses that rise, which no test accepts."""
+    """Show losses that rise, which every test of three or more rejects at its first look."""
     rising = (scale * (1 + 1e-9 * t) for t in range(steps))
     decisions = [d for loss in rising if (d := tuner.observe(loss, path_ratio=path_ratio))]
-    assert not any(decision.accepted for decision in decisions)
+    assert all(decision.rejected for decision in decisions)
     return decisions
 
 
@@ -35,12 +35,12 @@ def rejections(
 def test_windows_lengthen_as_one_over_the_rate(
     initial_loss: float, max_lr: float, beta: float
 ) -> None:
-    tuner, span = Tuner(max_lr, beta=beta, min_window=1), D * initial_loss
+    tuner, span = Tuner(max_lr, beta=beta, min_window=3), D * initial_loss
     first = window_length(initial_loss, max_lr)
     for loss in (initial_loss, *[math.nan] * 6):  # each nan rejects at once
         tuner.observe(loss)
         r = len(tuner.record.decisions)
-        if span / max_lr > 0.5:  # else the first windows hold one loss, the fewest
+        if span / max_lr > 2.5:  # else the first windows hold three losses, the fewest
             assert tuner.window is not None
             assert abs(tuner.window - span / tuner.lr) <= 0.5 + 1e-9 * tuner.window
             assert abs(tuner.window * beta**r - first) <= 0.5 * (1 + beta**r) + 1e-9 * first
@@ -48,7 +48,7 @@ def test_windows_lengthen_as_one_over_the_rate(
 
 
 @pytest.mark.claim("C7.4")
-@given(st.floats(0.05, 20.0), st.floats(0.01, 50.0), st.floats(0.1, 0.9), st.integers(1, 40))
+@given(st.floats(0.05, 20.0), st.floats(0.01, 50.0), st.floats(0.1, 0.9), st.integers(3, 40))
 def test_the_whole_search_costs_little_more_than_its_last_window(
     initial_loss: float, max_lr: float, beta: float, min_window: int
 ) -> None:
@@ -66,9 +66,9 @@ def test_the_whole_search_costs_little_more_than_its_last_window(
 @pytest.mark.claim("C7.5")
 @pytest.mark.parametrize("beta", [0.33, 0.5, 0.8])
 def test_rejecting_every_window_makes_a_robbins_monro_schedule(beta: float) -> None:
-    record = replay(1.0 + 1e-9 * np.arange(100_000), 0.5, beta=beta, min_window=1)
+    record = replay(1.0 + 1e-9 * np.arange(100_000), 0.25, beta=beta, min_window=3)
     ends = record.decisions
-    assert not any(d.accepted for d in ends)
+    assert all(d.rejected for d in ends)
     assert len(ends) >= 9
     for r, end in enumerate(ends):
         steps = end.step + 1
@@ -76,7 +76,7 @@ def test_rejecting_every_window_makes_a_robbins_monro_schedule(beta: float) -> N
         assert end.lr_before * steps == pytest.approx(exact, abs=(r + 1) / 2 * end.lr_before)
         used = record.lrs[:steps]
         assert used.sum() == pytest.approx(D * (r + 1), abs=0.5 / (1 - beta))
-        assert (used**2).sum() <= (D * 0.5 + 0.5**3) / (1 - beta)
+        assert (used**2).sum() <= (D * 0.25 + 0.5 * 0.25**2) / (1 - beta)
 
 
 @pytest.mark.claim("C7.12")
@@ -107,7 +107,7 @@ def test_on_one_mode_the_search_finds_the_critical_rate_within_beta(beta: float)
         tuner = Tuner(10**above * critical, beta=beta)
         while tuner.phase == "search":
             curve, decision = iter(model.gradient_descent(tuner.lr, 4000)), None
-            while decision is None:
+            while decision is None or decision.verdict == "undecided":
                 decision = tuner.observe(float(next(curve)))
         assert beta * critical <= tuner.lr < critical
 

@@ -112,7 +112,7 @@ def test_a_decision_says_what_it_was_taken_on() -> None:
         decision = tuner.observe(last, path_ratio=lambda: 1.25)
     assert decision.accepted
     assert decision.path_ratio == 1.25
-    assert (decision.loss, decision.alpha, decision.phase) == (last, 0.01, "search")
+    assert (decision.loss, decision.alpha, decision.phase) == (last, 0.01 / 4, "search")
     assert (decision.skipped, decision.start, decision.step) == (1, 0, decision.window)
     assert (decision.lr_before, decision.lr_after) == (0.05, 0.05)
     assert decision.window == round(1.25 * window_length(3.0, 0.05))

@@ -49,6 +49,18 @@ class TrendResult:
         return self.verdict == "stopped" or self.at_most < self.worth
 
     @property
+    def power(self) -> float:
+        """Chance that losses with this noise that fall by δ are called falling; nan if unknown.
+
+        P(T < δ/(horizon · se) − t_{1−α}), which takes the standard error as known.
+        """
+        noise = self.slope.noise
+        if noise is None or not self.slope.error:
+            return math.nan
+        shift = self.worth / (self.horizon * self.slope.error)
+        return noise.tail(shift - noise.quantile(1.0 - self.alpha))
+
+    @property
     def pvalue(self) -> float:
         """p-value of "not falling"."""
         return self.slope.pvalue
@@ -75,10 +87,11 @@ class TrendResult:
         """What they fall by at most, beside what would be worth having; empty if unknown."""
         if not self.worth < math.inf or not self.at_most < math.inf or not self.worth:
             return ""
-        return (
-            f": in {self.horizon} steps they fall by at most {self.at_most:.3g}, and "
-            f"{self.worth:.3g} would be worth having"
-        )
+        text = f": in {self.horizon} steps they fall by at most {self.at_most:.3g}, and "
+        text += f"{self.worth:.3g} would be worth having"
+        if self.verdict == "undecided":
+            text += f" and be seen in {self.power:.0%} of such windows"
+        return text
 
     def _rows(self) -> Rows:
         return [

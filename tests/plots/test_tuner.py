@@ -22,26 +22,26 @@ def record() -> Record:
 
 
 def test_the_run_has_every_kind_of_decision(record: Record) -> None:
-    kinds = [(decision.kind, decision.accepted) for decision in record.decisions]
-    assert kinds == [
-        ("divergence", False),
-        ("divergence", False),
-        ("exponential", True),
-        ("slope", True),
-        ("slope", False),
-        ("slope", False),
+    kinds = [(decision.kind, decision.verdict) for decision in record.decisions]
+    assert kinds[:4] == [
+        ("divergence", "shrink"),
+        ("divergence", "shrink"),
+        ("exponential", "keep"),
+        ("slope", "keep"),
     ]
+    assert set(kinds[4:]) == {("slope", "undecided"), ("slope", "shrink")}
 
 
-def test_a_kept_window_is_blue_and_a_rejected_one_orange(record: Record) -> None:
+def test_a_kept_window_is_blue_a_rejected_one_orange_and_an_open_one_grey(record: Record) -> None:
     windows, borders = plots.shade_windows(plt.subplots()[1], record.decisions)
     assert isinstance(windows, PolyCollection)
     for decision, path, color in zip(
         record.decisions, windows.get_paths(), windows.get_facecolor(), strict=True
     ):
-        assert meaning(color[:3]) == ("accepted" if decision.accepted else "rejected")
+        shades = {"keep": "accepted", "shrink": "rejected", "undecided": "muted"}
+        assert meaning(color[:3]) == shades[decision.verdict]
         edges = set(path.vertices[:, 0])
-        assert edges == {decision.start - 0.5, decision.step + 0.5}
+        assert edges == {decision.start + decision.seen - 0.5, decision.step + 0.5}
     assert [float(path.vertices[0, 0]) for path in borders.get_paths()] == [
         decision.step + 0.5 for decision in record.decisions
     ]
@@ -58,7 +58,8 @@ def test_p_values_stand_at_the_window_s_end_in_the_verdict_s_colour(record: Reco
     shapes = {"exponential": found[99][2], "slope": found[195][2]}
     assert shapes["exponential"] != shapes["slope"]
     for decision in tested:
-        color = "exponential" if decision.accepted else "rejected"
+        colors = {"keep": "exponential", "shrink": "rejected", "undecided": "muted"}
+        color = colors[decision.verdict]
         expected = (max(decision.pvalue, 1e-16), color, shapes[decision.kind])
         assert found[decision.step] == expected
 
@@ -115,6 +116,7 @@ def test_the_signal_shows_losses_divergences_and_a_legend_that_names_them(record
         "loss": "loss",
         "window kept η": "accepted",
         "window rejected η": "rejected",
+        "too short to tell": "muted",
         "loss exploded": "rejected",
         "exponential fit": "exponential",
         "straight-line fit": "line",
@@ -153,6 +155,7 @@ def test_very_many_losses_are_drawn_by_their_extremes() -> None:
         (2, "Exponential decay?  p = "),
         (3, "Still decreasing?  p = "),
         (4, "Still decreasing?  p = "),
+        (-1, "Still decreasing?  p = "),
     ],
 )
 def test_a_close_up_is_the_decision_s_window(record: Record, place: int, title: str) -> None:
@@ -165,7 +168,8 @@ def test_a_close_up_is_the_decision_s_window(record: Record, place: int, title: 
     )
     said = ax.get_title(loc="left")
     assert said.startswith(title[:25])
-    assert said.endswith("keep η" if decision.accepted else "shrink η")
+    words = {"keep": "keep η", "shrink": "shrink η", "undecided": "too short to tell"}
+    assert said.endswith(words[decision.verdict])
 
 
 def test_a_run_is_three_pictures_on_one_axis(record: Record) -> None:
