@@ -84,9 +84,13 @@ class TrendResult:
 
     @property
     def bound(self) -> str:
-        """What they fall by at most, beside what would be worth having; empty if unknown."""
+        """What they fall by, or at most, beside what would be worth having; empty if unknown."""
         if not self.worth < math.inf or not self.at_most < math.inf or not self.worth:
             return ""
+        if self.verdict == "falling":
+            return (
+                f": in {self.horizon} steps they fall by {self.decline:.3g} (p = {self.pvalue:.2g})"
+            )
         text = f": in {self.horizon} steps they fall by at most {self.at_most:.3g}, and "
         text += f"{self.worth:.3g} would be worth having"
         if self.verdict == "undecided":
