@@ -126,6 +126,13 @@ def test_the_words_of_a_decision_are_its_numbers(run: Record) -> None:
             f": in {d.trend.horizon} steps they fall by at most {d.trend.at_most:.3g}, and "
             f"{d.trend.worth:.3g} would be worth having"
         )
+        if d.trend.verdict == "undecided":
+            bound += f" and be seen in {d.trend.power:.0%} of such windows"
+        elif d.trend.verdict == "falling":
+            bound = (
+                f": in {d.trend.horizon} steps they fall by {d.trend.decline:.3g} "
+                f"(p = {d.trend.pvalue:.2g})"
+            )
         words = f"step {d.step}: {change}, because the last {d.window} losses {verdict} {evidence}"
         assert d.reason == words + ("" if d.accepted else bound) + "."
 

@@ -75,5 +75,5 @@ def test_twenty_kills_change_no_bit(name: str, tmp_path: Path) -> None:
         assert in_a_fresh_process(name, folders[1], cut) == "saved"
     weights, decisions = in_a_fresh_process(name, folders[1], None)
     assert (weights, decisions) == in_a_fresh_process(name, folders[0], None)
-    assert decisions.count("accepted=False") >= 1
+    assert decisions.count("verdict='shrink'") >= 1
     assert decisions.count("Decision(") >= 2

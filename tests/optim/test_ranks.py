@@ -67,7 +67,7 @@ def alone(case: str) -> dict[str, Any]:
 
 
 def verdicts(end: dict[str, Any]) -> list[tuple[Any, ...]]:
-    names = ("step", "kind", "phase", "accepted", "lr_before", "lr_after", "window", "skipped")
+    names = ("step", "kind", "phase", "verdict", "lr_before", "lr_after", "window", "skipped")
     return [tuple(decision[name] for name in names) for decision in end["decisions"]]
 
 
@@ -95,8 +95,9 @@ def test_ranks_decide_as_one_process_on_the_joined_batch(launch: Launch, case: s
 
 
 def test_a_search_that_is_rejected_restarts_every_rank(launch: Launch) -> None:
-    (decision, *_) = launch.ends("rejected_search")[0]["decisions"]
-    assert (decision["kind"], decision["accepted"]) == ("exponential", False)
+    decisions = launch.ends("rejected_search")[0]["decisions"]
+    rejected = next(d for d in decisions if d["verdict"] == "shrink")
+    assert (rejected["kind"], rejected["phase"]) == ("exponential", "search")
 
 
 def test_a_nan_on_one_rank_is_skipped_on_all(launch: Launch) -> None:
@@ -154,7 +155,10 @@ def test_ranks_that_would_decide_differently_are_refused_on_each(launch: Launch)
 
 def test_ranks_exchange_when_a_window_needs_it_and_at_no_step(launch: Launch) -> None:
     end = launch.ends("local_losses")[0]
-    windows, rejected = len(end["decisions"]), sum(not d["accepted"] for d in end["decisions"])
+    windows, rejected = (
+        len(end["decisions"]),
+        sum(d["verdict"] == "shrink" for d in end["decisions"]),
+    )
     # The first loss; of each window, the open one too, its first N - 1, ρ, and the rest.
     assert len(end["exchanged"]) <= 1 + 3 * (windows + 1) + rejected
     assert sum(end["exchanged"]) <= STEPS + windows + 1 + rejected
