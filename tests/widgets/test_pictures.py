@@ -193,10 +193,11 @@ def test_the_replay_panel_shows_the_selected_decision_in_close_up() -> None:
     np.testing.assert_array_equal(shown.get_xdata(), np.arange(decision.start, decision.step + 1))
     assert [each for each in signal.lines if list(each.get_xdata()) == [decision.step] * 2]
     assert signal.get_title(loc="left") == f"{len(result.decisions)} decisions"
-    verdict = "keep η" if decision.accepted else "shrink η"
-    assert close_up.get_title(loc="left").endswith(verdict)
+    titles = {"keep": "keep η", "shrink": "shrink η", "undecided": "too short to tell"}
+    assert close_up.get_title(loc="left").endswith(titles[decision.verdict])
     shades = next(part for part in signal.collections if isinstance(part, PolyCollection))
     colors = [meaning(color[:3]) for color in shades.get_facecolor()]
-    verdicts = ["accepted" if each.accepted else "rejected" for each in result.decisions]
-    assert colors == verdicts
+    meant = {"keep": "accepted", "shrink": "rejected", "undecided": "muted"}
+    assert colors == [meant[each.verdict] for each in result.decisions]
+    assert len(set(colors)) == 3
     assert rates.patches
