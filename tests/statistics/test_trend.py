@@ -143,11 +143,11 @@ def decline_at_which_a_cut_draws_level(lr: float) -> float:
         options = {"lr": rate, "batch_size": 2, "steps": steps}
         return expected_sgd_loss(inputs, targets, [resting, slow], **options)[[0, -1]]
 
-    # All is linear in the square of the slow weight: the gap at the end, and the fall.
+    # Gap and fall are linear in the square of the slow weight; at its floor the other rests.
     (kept, cut), (kept_1, cut_1) = ([curve(w, lr), curve(w, BETA * lr)] for w in (0.0, 1.0))
     gap, gap_1 = kept[1] - cut[1], kept_1[1] - cut_1[1]
     fall, fall_1 = kept[0] - kept[1], kept_1[0] - kept_1[1]
-    return float((fall + (fall_1 - fall) * gap / (gap - gap_1)) / floor)
+    return float((fall_1 - fall) * gap / (gap - gap_1) / floor)
 
 
 @pytest.mark.claim("C6.10")
