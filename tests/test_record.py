@@ -124,7 +124,7 @@ def test_the_words_of_a_decision_are_its_numbers(run: Record) -> None:
         }[d.kind, d.verdict]
         bound = (
             f": in {d.trend.horizon} steps they fall by at most {d.trend.at_most:.3g}, and "
-            f"{d.trend.worth:.3g} would be worth having"
+            f"a fall of {d.trend.worth:.3g} would be worth having"
         )
         if d.trend.verdict == "undecided":
             bound += f" and be seen in {d.trend.power:.0%} of such windows"

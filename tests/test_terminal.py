@@ -73,7 +73,7 @@ def test_each_decision_is_printed_once(curve: list[str], capsys: pytest.CaptureF
     printed = capsys.readouterr().out
     assert len(record.decisions) > 2
     for decision in record.decisions:
-        assert len(re.findall(rf"(?m)^ *{decision.step}\b", printed)) == 1
+        assert len(re.findall(rf"\bstep {decision.step}:", printed)) == 1
 
 
 def test_demo_prints_each_decision_once_and_the_unit_of_its_metric(

@@ -31,9 +31,14 @@ class EveryLook:
 
     alpha: float = 0.05
 
+    @property
+    def level(self) -> float:
+        """Level of the next look, α."""
+        return self.alpha
+
     def decide(self, pvalue: float) -> bool:
         """Return whether p < α."""
-        return _pvalue(pvalue) < self.alpha
+        return _pvalue(pvalue) < self.level
 
 
 class AlphaSpending:

@@ -91,8 +91,10 @@ class TrendResult:
             return (
                 f": in {self.horizon} steps they fall by {self.decline:.3g} (p = {self.pvalue:.2g})"
             )
-        text = f": in {self.horizon} steps they fall by at most {self.at_most:.3g}, and "
-        text += f"{self.worth:.3g} would be worth having"
+        rising = f"rise by at least {-self.at_most:.3g}"
+        most = rising if self.at_most < 0.0 else f"fall by at most {self.at_most:.3g}"
+        text = f": in {self.horizon} steps they {most}, and "
+        text += f"a fall of {self.worth:.3g} would be worth having"
         if self.verdict == "undecided":
             text += f" and be seen in {self.power:.0%} of such windows"
         return text
@@ -153,14 +155,16 @@ def trend_test(
     >>> trend_test([0.1, -0.1] * 100).verdict, trend_test([0.1, -0.1, 0.0, 0.1]).verdict
     ('stopped', 'undecided')
 
-    Claims C6.9 and C6.10.
+    Claims C6.9 to C6.12.
     """
     result = slope_test(losses, noise=noise, period=period)
     steps = result.n if horizon is None else _checks.at_least("horizon", horizon, 1, 32)
     level = _checks.open_unit("alpha", alpha, 0.05)
     stop = level if stop_alpha is None else _checks.open_unit("stop_alpha", stop_alpha, 0.05)
     delta = None if worth is None else _checks.positive("worth", worth, 0.01)
-    decline = -result.line.slope * steps
+    # The line holds an early spike, t does not.
+    known = 0.0 < result.error < math.inf
+    decline = -steps * (result.statistic * result.error if known else result.line.slope)
     if result.noise is None:
         at_most = 0.0 if result.note == CONSTANT else math.inf
         delta = 0.0 if delta is None else delta

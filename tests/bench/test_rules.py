@@ -7,6 +7,7 @@ import pytest
 
 from exptest.bench import rules
 from exptest.cli import main
+from exptest.statistics.repeated import AlphaSpending
 
 pytestmark = pytest.mark.usefixtures("as_users_do")  # simulations
 
@@ -48,8 +49,20 @@ def test_three_verdicts_cut_what_is_flat_and_keep_what_falls() -> None:
     assert frame["windows"].between(1.0, 4.0).all()
 
 
-def test_the_command_prints_a_table(capsys: pytest.CaptureFixture) -> None:
-    assert main(["bench", "rules", "--windows", "2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + len(rules.FALLS) * len(rules.NOISES)
-    assert {line.count("|") for line in lines} == {len(rules.RULES) + 5}
+def test_a_run_goes_on_after_each_window_and_counts_its_looks() -> None:
+    budget, noise = AlphaSpending(), np.random.default_rng(0).standard_normal(20 * 400)
+    falls = 1e-3 * noise - np.arange(20 * 400)
+    assert not rules.ever_stopped(falls, 100, budget)
+    assert budget.taken == 20  # one look a window
+    falls[300:] = falls[300] + 1e-3 * noise[300:]
+    budget = AlphaSpending()
+    assert rules.ever_stopped(falls, 100, budget)
+    assert budget.taken >= 4
+
+
+def test_the_command_prints_both_tables(capsys: pytest.CaptureFixture) -> None:
+    assert main(["bench", "rules", "--windows", "2", "--runs", "1"]) == 0
+    windows, runs = capsys.readouterr().out.strip().split("\n\n")
+    assert windows.count("\n") == 1 + len(rules.FALLS) * len(rules.NOISES)
+    assert {line.count("|") for line in windows.splitlines()} == {len(rules.RULES) + 5}
+    assert runs.count("\n") == 1 + len(rules.NOISES)

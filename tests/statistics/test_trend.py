@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
+from exptest.bench.rules import declines, ever_stopped, false_stops, looks
 from exptest.linearized.floor_noise import loss_autocovariance
 from exptest.linearized.sgd import expected_sgd_loss, noise_floor
 from exptest.statistics import slope_test, trend_test
+from exptest.statistics.repeated import AlphaSpending
 from exptest.statistics.scenarios import Scenario
-from exptest.statistics.trend import TrendResult
 
 BETA = 0.33
 
@@ -70,6 +71,22 @@ def test_a_small_decline_is_excluded_or_not_by_what_is_worth_having() -> None:
     assert trend_test(clear, worth=1e6).verdict == "falling"  # however little it is worth
 
 
+def test_what_rises_is_said_to_rise() -> None:
+    assert "they fall by at most" in str(trend_test(falling(0.0)))
+    rising = trend_test(2.0 * np.arange(40.0))
+    assert rising.at_most == pytest.approx(-80.0)
+    assert "in 40 steps they rise by at least 80" in str(rising)
+
+
+def test_a_spike_at_the_start_is_no_decline() -> None:
+    y = falling(0.0)
+    spiked = trend_test(np.r_[1e6, y], horizon=200)
+    assert (spiked.decline, spiked.at_most) == pytest.approx(
+        (trend_test(y).decline, trend_test(y).at_most)
+    )
+    assert spiked.verdict == "stopped"
+
+
 def test_levels_are_those_told() -> None:
     y = falling(0.35)
     p = slope_test(y).pvalue
@@ -126,11 +143,11 @@ def decline_at_which_a_cut_draws_level(lr: float) -> float:
         options = {"lr": rate, "batch_size": 2, "steps": steps}
         return expected_sgd_loss(inputs, targets, [resting, slow], **options)[[0, -1]]
 
-    # All is linear in the square of the slow weight: the gap at the end, and the fall.
+    # Gap and fall are linear in the square of the slow weight; at its floor the other rests.
     (kept, cut), (kept_1, cut_1) = ([curve(w, lr), curve(w, BETA * lr)] for w in (0.0, 1.0))
     gap, gap_1 = kept[1] - cut[1], kept_1[1] - cut_1[1]
     fall, fall_1 = kept[0] - kept[1], kept_1[0] - kept_1[1]
-    return float((fall + (fall_1 - fall) * gap / (gap - gap_1)) / floor)
+    return float((fall_1 - fall) * gap / (gap - gap_1) / floor)
 
 
 @pytest.mark.claim("C6.10")
@@ -142,23 +159,37 @@ def test_a_cut_is_ahead_where_the_loss_falls_by_less_than_its_floor() -> None:
     assert abs(off[-1]) < 0.02
 
 
-def watched(losses: np.ndarray, window: int) -> TrendResult:
-    """Look at a window, twice and four times its length, as long as it is undecided."""
-    for n in (window, 2 * window, 4 * window):
-        found = trend_test(losses[:n], horizon=window)
-        if found.verdict != "undecided":
-            break
-    return found
-
-
 @pytest.mark.claim("C6.11")
 @pytest.mark.usefixtures("as_users_do")  # a simulation
 @pytest.mark.parametrize("noise", ["iid", "AR(1) 0.9"])
 def test_what_still_falls_is_rarely_stopped_and_what_is_flat_mostly(noise: str) -> None:
-    window, runs = 500, 400
+    window, runs = 500, 200
     flat = Scenario("flat", noise, 4 * window).simulate(runs)
     fall = np.arange(4 * window) / window
-    stopped = np.mean([watched(y, window).verdict == "stopped" for y in flat])
-    cut = np.mean([watched(y - fall, window).verdict == "stopped" for y in flat])
+    stopped = np.mean([looks(y, window)[0] for y in flat])
+    cut = np.mean([looks(y - fall, window)[0] for y in flat])
     assert stopped >= 0.9 - 3 * np.sqrt(0.09 / runs)
     assert cut <= 0.1
+
+
+def promised(runs: int) -> float:
+    """Return α and three standard errors of it."""
+    return 0.05 + 3 * np.sqrt(0.0475 / runs)
+
+
+@pytest.mark.claim("C6.12")
+@pytest.mark.usefixtures("as_users_do")  # a simulation
+def test_a_run_that_falls_is_ever_stopped_with_probability_alpha() -> None:
+    known = {"worth": 1.0, "noise": "independent"}  # it falls by no more than what is worth having
+    at_the_edge = false_stops(["iid"], window=50, runs=100, **known)
+    assert at_the_edge["α/(k(k+1))"][0] <= promised(100)
+    assert at_the_edge["α at every look"][0] > 0.5
+
+
+@pytest.mark.claim("C6.12")
+@pytest.mark.usefixtures("as_users_do")  # a simulation
+def test_in_correlated_noise_of_unknown_size_a_run_that_falls_is_rarely_stopped() -> None:
+    runs, window = 40, 500
+    curves = declines(1.0, "AR(1) 0.9", windows=80, window=window, runs=runs)
+    stopped = [ever_stopped(y, window, AlphaSpending()) for y in curves]
+    assert np.mean(stopped) <= promised(runs)
