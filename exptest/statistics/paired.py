@@ -21,7 +21,7 @@ Vector = Float[np.ndarray, " m"]
 LOOKS = (3, 6, 12, 24, 48)
 FEWEST = 2
 ALIKE = "both arms have the same loss on every batch"
-NO_NOISE = "all differences are equal, so there is no noise and their sign decides"
+NO_NOISE = "all differences are equal: without noise their sign decides"
 
 
 def paired_test(

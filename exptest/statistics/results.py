@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from exptest import _checks
@@ -190,14 +191,13 @@ class PairedTestResult:
         decided = self.verdict != "undecided"
         sign = "<" if decided else "≥"
         numbers = f"t = {self.statistic:.3g}, p = {self.pvalue:.2g} {sign} {self.level:.2g}"
-        why = self.note or numbers
-        if decided:
-            text = (
-                f"The {self.verdict} arm is better: its losses are lower by "
-                f"{abs(self.difference):.3g} on {batches}, {why}."
-            )
+        lower = f"its losses are lower by {abs(self.difference):.3g} on {batches}, "
+        if not decided:
+            text = f"Undecided on {batches}: {self.note or numbers}."
+        elif math.isinf(self.difference):
+            text = f"The {self.verdict} arm is better: {self.note or numbers}."
         else:
-            text = f"Undecided on {batches}: {why}."
+            text = f"The {self.verdict} arm is better: {lower}{self.note or numbers}."
         return text + (f" {self.remark}" if self.remark else "")
 
     def _rows(self) -> Rows:

@@ -147,7 +147,9 @@ def test_no_noise_and_the_sign_decides() -> None:
     assert (result.statistic, result.pvalue, result.interval) == (-math.inf, 0.0, (-0.25, -0.25))
     assert math.isnan(result.correlation)
     assert math.isnan(result.gain)
-    assert "no noise and their sign decides" in result.sentence
+    assert (
+        "lower by 0.25 on 3 shared batches, all differences are equal: without" in result.sentence
+    )
     shared = paired_test([1.0, 2.0, 4.0], [1.5, 2.5, 4.5])
     assert (shared.verdict, shared.correlation, shared.gain) == ("first", 1.0, math.inf)
 
@@ -165,7 +167,7 @@ def test_arms_that_are_alike_stay_undecided_until_they_differ() -> None:
 def test_a_broken_arm_loses_at_once(bad: float) -> None:
     result = paired_test([1.0, 2.0], [1.0, bad])
     assert (result.verdict, result.n, result.pvalue) == ("first", 2, 0.0)
-    assert "second arm's loss is not finite on batch 2" in result.sentence
+    assert str(result) == "The first arm is better: the second arm's loss is not finite on batch 2."
     assert result.difference == math.inf
     assert paired_test([1.0, bad], [1.0, 2.0]).verdict == "second"
     assert paired_test([1.0, bad], [1.0, 2.0]).statistic == -math.inf
@@ -177,9 +179,10 @@ def test_a_broken_arm_loses_at_once(bad: float) -> None:
 
 def test_what_lies_between_two_looks_waits_and_is_said_to() -> None:
     first, second = np.zeros(9), np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 9.0, 9.0, 9.0])
-    early = paired_test(first[:2], second[:2])
-    assert (early.verdict, early.n, early.looks) == ("undecided", 2, ())
-    assert (early.difference, early.interval) == (0.0, (-math.inf, math.inf))
+    early = paired_test(first[:1], second[:1])
+    assert (early.verdict, early.n, early.looks) == ("undecided", 1, ())
+    assert (early.difference, early.interval) == (1.0, (-math.inf, math.inf))
+    assert paired_test(first[:2], second[:2]).looks == ()
     assert "first look comes at 3" in early.sentence
     between = paired_test(first, second)
     assert (between.n, between.looks, between.difference) == (6, (3, 6), 0.0)
@@ -203,7 +206,8 @@ def test_results_print_the_numbers_that_they_hold() -> None:
     assert "98 % interval" in table
     assert ", ".join(map(str, result.looks)) in table
     assert str(result) == result.sentence
-    assert f"The {result.verdict} arm is better: its losses are lower by" in result.sentence
+    ahead = f"The {result.verdict} arm is better: its losses are lower by"
+    assert f"{ahead} {abs(result.difference):.3g} on {result.n} shared batches" in result.sentence
     assert f"p = {result.pvalue:.2g} < 0.01" in result.sentence
     assert result.sentence.replace("<", "&lt;") in result._repr_html_()
     open_race = paired_test(*arms(4))
