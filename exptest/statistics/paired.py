@@ -52,7 +52,7 @@ def paired_test(
     The first arm is better: its losses are lower by 0.567 on 3 shared batches, t = 17,
     p = 0.0017 < 0.05.
 
-    Claims C8.1 to C8.5.
+    Claims C8.1 to C8.5, C8.10 and C8.11.
     """
     a, b = _checks.series("first", first), _checks.series("second", second)
     if len(a) != len(b):

@@ -150,6 +150,8 @@ def test_no_noise_and_the_sign_decides() -> None:
     assert (
         "lower by 0.25 on 3 shared batches, all differences are equal: without" in result.sentence
     )
+    for lower in np.linspace(0.1, 0.9, 17):  # whose mean over six is rounded
+        assert paired_test([1.0] * 6, [lower] * 6, looks=[6]).statistic == -math.inf
     shared = paired_test([1.0, 2.0, 4.0], [1.5, 2.5, 4.5])
     assert (shared.verdict, shared.correlation, shared.gain) == ("first", 1.0, math.inf)
 
@@ -208,6 +210,8 @@ def test_results_print_the_numbers_that_they_hold() -> None:
     assert str(result) == result.sentence
     ahead = f"The {result.verdict} arm is better: its losses are lower by"
     assert f"{ahead} {abs(result.difference):.3g} on {result.n} shared batches" in result.sentence
+    swapped = str(paired_test(second, first))
+    assert swapped == result.sentence.replace("first", "second").replace("t = ", "t = -")
     assert f"p = {result.pvalue:.2g} < 0.01" in result.sentence
     assert result.sentence.replace("<", "&lt;") in result._repr_html_()
     open_race = paired_test(*arms(4))
