@@ -27,6 +27,7 @@ def arms(seed: int, m: int = 48, *, ahead: float = 0.0, rho: float = 0.8, sigma:
 
 
 @pytest.mark.claim("C8.1")
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(4, 30), st.floats(0.0, 0.99))
 def test_pairing_cuts_the_variance_by_what_the_arms_share(seed: int, m: int, rho: float) -> None:
     first, second = arms(seed, m, rho=rho)
@@ -104,6 +105,7 @@ def test_what_comes_after_a_verdict_changes_nothing(
 
 
 @pytest.mark.claim("C8.4")
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.floats(-1.0, 1.0), st.integers(-900, 900), st.integers(1, 48))
 def test_arms_may_change_places_and_losses_their_unit(
     seed: int, ahead: float, power: int, m: int
