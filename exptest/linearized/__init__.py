@@ -1,5 +1,6 @@
 """The loss model: what a linear(ized) network's loss curve must look like. No statistics here."""
 
+from exptest.linearized.best_rate import best_learning_rate
 from exptest.linearized.bounds import max_learning_rate
 from exptest.linearized.floor_noise import FloorNoise, loss_autocovariance
 from exptest.linearized.function_space import CrossEntropyModel
@@ -24,6 +25,7 @@ __all__ = [
     "SingleExponential",
     "Spectrum",
     "best_exponential",
+    "best_learning_rate",
     "critical_batch_size",
     "critical_learning_rate",
     "curvature_spectrum",

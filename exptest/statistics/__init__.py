@@ -3,6 +3,7 @@
 from exptest.statistics.exponential import exponential_test
 from exptest.statistics.fits import ExponentialFit, LineFit, fit_exponential, fit_line
 from exptest.statistics.intervals import Interval, confidence_interval
+from exptest.statistics.paired import paired_test
 from exptest.statistics.path_ratio import PathRatio
 from exptest.statistics.power_law import (
     CurveComparison,
@@ -11,7 +12,7 @@ from exptest.statistics.power_law import (
     fit_power_law,
 )
 from exptest.statistics.progress import progress_test
-from exptest.statistics.results import ExponentialTestResult, SlopeTestResult
+from exptest.statistics.results import ExponentialTestResult, PairedTestResult, SlopeTestResult
 from exptest.statistics.slope import slope_test
 from exptest.statistics.trend import TrendResult, trend_test
 from exptest.statistics.window import knee_time, window_length
@@ -22,6 +23,7 @@ __all__ = [
     "ExponentialTestResult",
     "Interval",
     "LineFit",
+    "PairedTestResult",
     "PathRatio",
     "PowerLawFit",
     "SlopeTestResult",
@@ -33,6 +35,7 @@ __all__ = [
     "fit_line",
     "fit_power_law",
     "knee_time",
+    "paired_test",
     "progress_test",
     "slope_test",
     "trend_test",

@@ -91,7 +91,7 @@ def required_window(
         a, b = _checks.positive("amplitude", amplitude, 5), _checks.positive("rate", rate, 0.02)
         curve = lambda n: a * np.exp(-b * np.arange(n))  # noqa: E731
     losses = lambda n: _simulated(curve(n), phi, replications, seed)  # noqa: E731
-    n = _shortest(lambda n: _suffices(test, losses(n), level, asked))
+    n = shortest(lambda n: _suffices(test, losses(n), level, asked))
     return RequiredWindow(n, _share(test, losses(n or LONGEST), level), asked, level, test)
 
 
@@ -161,9 +161,9 @@ def _suffices(test: str, losses: Float[np.ndarray, "r n"], alpha: float, asked: 
     return _share(test, losses, alpha) >= asked
 
 
-def _shortest(suffices: Callable[[int], bool]) -> int | None:
-    """Double until the power is there, then bisect."""
-    low, high = SHORTEST - 1, SHORTEST
+def shortest(suffices: Callable[[int], bool], fewest: int = SHORTEST) -> int | None:
+    """Return the least number from ``fewest`` to LONGEST that suffices, or None: double, bisect."""
+    low, high = fewest - 1, fewest
     while not suffices(high):
         if high == LONGEST:
             return None

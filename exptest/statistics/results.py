@@ -148,6 +148,87 @@ class SlopeTestResult:
         return html_table("Is the loss still decreasing?", self._rows(), self.sentence)
 
 
+@dataclass(frozen=True)
+class PairedTestResult:
+    """Verdict on "which of two arms has the lower loss, on the same batches?".
+
+    Attributes:
+        verdict: ``"first"`` or ``"second"``, the better arm, or ``"undecided"``.
+        difference: mean of second − first, loss units; infinite if one arm broke.
+        interval: of the difference, at the look's level on either side; the intervals of all
+            looks hold together with probability 1 − 2α or more.
+        statistic: t; infinite without noise, nan where it could not be computed.
+        pvalue: of the arm ahead, one-sided; 1 where the question could not be asked.
+        df: degrees of freedom, n − 1.
+        n: number of shared batches that counted.
+        looks: the looks taken, in batches.
+        alpha: chance that the worse arm is ever named.
+        level: of each look, alpha over their number.
+        correlation: ρ of the arms' losses; nan if those of one arm are all equal.
+        gain: variance of an unpaired difference over that of the paired one, 1/(1 − ρ) for arms
+            of equal variance.
+        note: why a verdict needs no t, or cannot have one; empty otherwise.
+        remark: which batches wait for a later look; empty if none.
+    """
+
+    verdict: str
+    difference: float
+    interval: tuple[float, float]
+    statistic: float
+    pvalue: float
+    df: int
+    n: int
+    looks: tuple[int, ...]
+    alpha: float
+    level: float
+    correlation: float
+    gain: float
+    note: str = ""
+    remark: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The verdict, with the numbers in it."""
+        batches = f"{self.n} shared batch{'es' if self.n > 1 else ''}"
+        decided = self.verdict != "undecided"
+        sign = "<" if decided else "≥"
+        numbers = f"t = {self.statistic:.3g}, p = {self.pvalue:.2g} {sign} {self.level:.2g}"
+        lower = f"its losses are lower by {abs(self.difference):.3g} on {batches}, "
+        if not decided:
+            text = f"Undecided on {batches}: {self.note or numbers}."
+        elif math.isinf(self.difference):
+            text = f"The {self.verdict} arm is better: {self.note or numbers}."
+        else:
+            text = f"The {self.verdict} arm is better: {lower}{self.note or numbers}."
+        return text + (f" {self.remark}" if self.remark else "")
+
+    def _rows(self) -> Rows:
+        low, high = self.interval
+        return [
+            ("verdict", self.verdict),
+            ("shared batches", f"{self.n}"),
+            ("looks taken", ", ".join(map(str, self.looks)) or "none"),
+            ("second − first", f"{self.difference:.4g}"),
+            (f"{100 * (1 - 2 * self.level):g} % interval", f"{low:.4g} to {high:.4g}"),
+            ("t", f"{self.statistic:.4g}"),
+            ("degrees of freedom", f"{self.df}"),
+            ("p-value", f"{self.pvalue:.4g}"),
+            ("level of the look", f"{self.level:.4g}"),
+            ("correlation of the arms", f"{self.correlation:.3g}"),
+            ("variance cut by", f"{self.gain:.3g}"),
+        ]
+
+    def summary(self) -> str:
+        """Return a table of every number and the verdict in one sentence."""
+        return text_table("Which arm has the lower loss?", self._rows(), self.sentence)
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    def _repr_html_(self) -> str:
+        return html_table("Which arm has the lower loss?", self._rows(), self.sentence)
+
+
 def noise_rows(noise: Noise | None) -> Rows:
     """Return what was found about the noise, as rows of a table."""
     if noise is None:
