@@ -127,7 +127,7 @@ def test_the_words_of_a_decision_are_its_numbers(run: Record) -> None:
             f"a fall of {d.trend.worth:.3g} would be worth having"
         )
         if d.trend.verdict == "undecided":
-            bound += f" and be seen in {d.trend.power:.0%} of such windows"
+            bound += f" and be seen in about {d.trend.power:.0%} of such windows"
         elif d.trend.verdict == "falling":
             bound = (
                 f": in {d.trend.horizon} steps they fall by {d.trend.decline:.3g} "

@@ -50,9 +50,11 @@ class TrendResult:
 
     @property
     def power(self) -> float:
-        """Chance that losses with this noise that fall by δ are called falling; nan if unknown.
+        """About the chance that such losses, falling by δ, are called falling; nan if unknown.
 
-        P(T < δ/(horizon · se) − t_{1−α}), which takes the standard error as known.
+        P(T < δ/(horizon · se) − t_{1−α}): the standard error is taken as known, and T's spread is
+        that of noise as this window knows it. In independent and AR(.9) noise of 32 to 2000
+        losses it lies within 0.3 of the measured share, mostly below it.
         """
         noise = self.slope.noise
         if noise is None or not self.slope.error:
@@ -96,7 +98,7 @@ class TrendResult:
         text = f": in {self.horizon} steps they {most}, and "
         text += f"a fall of {self.worth:.3g} would be worth having"
         if self.verdict == "undecided":
-            text += f" and be seen in {self.power:.0%} of such windows"
+            text += f" and be seen in about {self.power:.0%} of such windows"
         return text
 
     def _rows(self) -> Rows:

@@ -11,7 +11,7 @@ from exptest.linearized.floor_noise import loss_autocovariance
 from exptest.linearized.sgd import expected_sgd_loss, noise_floor
 from exptest.statistics import slope_test, trend_test
 from exptest.statistics.repeated import AlphaSpending
-from exptest.statistics.scenarios import Scenario
+from exptest.statistics.scenarios import Scenario, ar1
 
 BETA = 0.33
 
@@ -193,3 +193,12 @@ def test_in_correlated_noise_of_unknown_size_a_run_that_falls_is_rarely_stopped(
     curves = declines(1.0, "AR(1) 0.9", windows=80, window=window, runs=runs)
     stopped = [ever_stopped(y, window, AlphaSpending()) for y in curves]
     assert np.mean(stopped) <= promised(runs)
+
+
+@pytest.mark.parametrize(("n", "phi"), [(32, 0.0), (100, 0.0), (200, 0.0), (200, 0.9)])
+def test_the_power_is_roughly_the_share_that_are_called_falling(n: int, phi: float) -> None:
+    draw, fall = np.random.default_rng(n), np.sqrt(0.5) * np.arange(n) / 64
+    seen = [trend_test(noise - fall, horizon=64) for noise in ar1(draw, (200, n), phi)]
+    share = np.mean([result.verdict == "falling" for result in seen])
+    assert share == pytest.approx(np.mean([result.power for result in seen]), abs=0.3)
+    assert np.isnan(trend_test([1.0, 1.0, 1.0]).power)
