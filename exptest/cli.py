@@ -128,7 +128,7 @@ def _replay_arguments(commands: argparse._SubParsersAction, name: str) -> None:
     command.add_argument(
         "--every", type=int, default=1, metavar="K", help="steps that each loss stands for (1)"
     )
-    command.add_argument("--alpha", type=float, default=0.05, help="level of the tests (0.05)")
+    command.add_argument("--alpha", type=float, default=0.05, help="share of runs with a false verdict (0.05)")
     command.add_argument("--beta", type=float, default=0.33, help="factor of a rejection (0.33)")
     command.add_argument(
         "--path-ratio", type=float, help="ρ ≥ 1 that lengthens windows (mini-batch curves)"

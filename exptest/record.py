@@ -41,7 +41,7 @@ class Decision:
         window: number of losses that the decision used, in steps.
         path_ratio: ρ by which the window was lengthened, 1 if it was not.
         loss: the last of those losses.
-        alpha: level of the test.
+        alpha: level of ``test`` at this look.
         phase: ``"search"`` or ``"tune"``, before the decision.
         skipped: non-finite losses that came in between and fill no place.
         trend: asks whether a decline worth having can be excluded; None in paper mode.
