@@ -69,6 +69,7 @@ def test_alpha_is_split_over_windows_and_over_the_looks_at_each(run: Record) -> 
         level = 0.05 / (window * (window + 1)) / (look * (look + 1))
         assert d.trend is not None
         assert d.trend.stop_alpha == pytest.approx(level, rel=1e-12)
+        assert d.trend.alpha == 0.05
         assert d.alpha == (d.trend.stop_alpha if d.phase == "search" else 0.05)
         window, look = (window, look + 1) if d.verdict == "undecided" else (window + 1, 1)
         total += level
