@@ -54,13 +54,13 @@ def test_rates_change_after_the_step_that_was_decided_on(run: Record) -> None:
 
 
 def test_the_windows_of_a_run_follow_each_other_and_grow_while_undecided(run: Record) -> None:
-    start, seen = 0, 0
+    start, seen, looks = 0, 0, 0
     for d in run.decisions:
+        assert d.trend is not None
         assert (d.start, d.seen, d.loss) == (start, seen, run.losses[d.step])
-        if seen:
-            assert d.window == 2 * seen
+        assert d.window == d.trend.horizon * 2**looks
         open_still = d.verdict == "undecided"
-        start, seen = (start, d.window) if open_still else (d.step + 1, 0)
+        start, seen, looks = (start, d.window, looks + 1) if open_still else (d.step + 1, 0, 0)
 
 
 def test_alpha_is_split_over_windows_and_over_the_looks_at_each(run: Record) -> None:
@@ -69,6 +69,7 @@ def test_alpha_is_split_over_windows_and_over_the_looks_at_each(run: Record) -> 
         level = 0.05 / (window * (window + 1)) / (look * (look + 1))
         assert d.trend is not None
         assert d.trend.stop_alpha == pytest.approx(level, rel=1e-12)
+        assert d.trend.alpha == 0.05
         assert d.alpha == (d.trend.stop_alpha if d.phase == "search" else 0.05)
         window, look = (window, look + 1) if d.verdict == "undecided" else (window + 1, 1)
         total += level

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from exptest.optim import ExpTest
+from exptest.optim.loss_stream import LossStream
 from exptest.record import Record
 from exptest.recorded import replay
 from exptest.statistics import slope_test
@@ -135,3 +136,36 @@ def test_windows_that_hold_too_few_losses_to_test(method: str) -> None:
     assert decision is not None
     assert decision.verdict == ("shrink" if method == "paper" else "undecided")
     assert not math.isnan(decision.pvalue)
+
+
+def test_what_an_undecided_window_held_is_not_harmless() -> None:
+    losses = 1 + noise(MIN_WINDOW + 1, 0)
+    losses[[0, 16, MIN_WINDOW]] = 1.0, 5.0, 20.0
+    found = [(d.kind, d.verdict) for d in tuned(losses).decisions]
+    assert found == [("slope", "undecided"), ("divergence", "shrink")]
+
+
+def test_a_skipped_loss_was_seen_by_the_look_after_it() -> None:
+    losses, tuner = 1 + noise(100, 0), Tuner(50.0)
+    losses[5] = math.nan
+    first, second = [d for x in losses if (d := tuner.observe(x, path_ratio=1.0))][:2]
+    assert (first.verdict, first.start, first.step, first.seen) == ("undecided", 0, 32, 0)
+    assert (second.start, second.seen, second.window) == (0, 33, 64)
+
+
+def test_an_undecided_look_drops_no_loss_that_came_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_threes(stream: LossStream, *, wait: bool) -> list[float]:
+        ready = stream._ready if len(stream._ready) == 3 else []
+        stream._ready = stream._ready[len(ready) :]
+        return ready
+
+    monkeypatch.setattr(LossStream, "arrived", in_threes)
+    sgd, told = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0), 1 + noise(9, 3)
+    exptest = ExpTest(sgd, max_lr=1.0, min_window=8, path_correction=False)
+    made = []
+    for loss in told:
+        sgd.step()
+        made.append(exptest.step(float(loss)))
+    assert made[:8] == [None] * 8
+    assert (made[8].verdict, made[8].step) == ("undecided", 7)
+    assert exptest.record.losses.tolist() == told.tolist()

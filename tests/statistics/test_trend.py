@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 from exptest.bench.rules import declines, ever_stopped, false_stops, looks
 from exptest.linearized.floor_noise import loss_autocovariance
@@ -30,6 +31,8 @@ def test_both_sides_are_those_of_the_slope_s_interval(horizon: int) -> None:
     assert found.decline == pytest.approx(-fit.params[1] * horizon)
     assert found.at_most == pytest.approx(-low * horizon)
     assert found.pvalue == slope_test(y, noise="independent").pvalue
+    t = stats.t(198)
+    assert found.power == pytest.approx(t.cdf(1.0 / (horizon * fit.bse[1]) - t.ppf(0.95)))
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from exptest.record import Decision
 from exptest.statistics import slope_test
 from exptest.widgets.canvas import Canvas
 from exptest.widgets.training_live import LiveWindow, finite
@@ -116,6 +119,10 @@ def test_a_settled_window_is_painted_in_its_verdict_s_colour(
     assert list(rates.get_xdata()) == [0, decision.step + 1]
     assert list(rates.get_ydata()) == [decision.lr_before, decision.lr_after]
     assert picture._painted == 1
+    painted.clear()
+    settle(replace(decision, verdict="undecided"))
+    drawn = [meaning(part.get_color()) for part in painted if isinstance(part, Line2D)]
+    assert drawn == ["loss", "rate"]
 
 
 def test_a_redrawn_run_has_its_prediction_and_the_earlier_run_under_it() -> None:
@@ -198,3 +205,18 @@ def test_the_record_of_a_run_and_of_its_settled_windows() -> None:
     assert len(settled.losses) == run.start == run.decisions[0].step + 1
     assert settled.decisions == whole.decisions == tuple(run.decisions)
     assert (whole.alpha, whole.beta, whole.max_lr) == (0.1, 0.4, run.tuner.max_lr)
+
+
+def test_an_undecided_window_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begun(40)
+    lr = run.tuner.lr
+    look = Decision(
+        40, "exponential", "undecided", None, lr, lr, 31, 1.0, 1.0, 0.05, run.tuner.phase
+    )
+    step = SimpleNamespace(loss=torch.tensor(1.0), decision=look)
+    monkeypatch.setattr(run.training, "step", lambda: step)
+    assert run.step() is look
+    assert (run.start, run.settled_decisions) == (10, [])
+    assert run.settled().losses.tolist() == run.losses[:10]
+    assert len(run.predictions) == 1
+    assert "<td>undecided</td>" in table(run)
