@@ -163,7 +163,7 @@ class TrainingLab(Panel):
         self.heart.observe(self._hear, "value")
         speed = self.controls.pop("speed")
         speed.layout.width, speed.style.description_width = "180px", "60px"
-        self.words.layout.min_height = "69px"  # three lines: the picture stays where it is
+        self.words.layout.min_height = "84px"  # three lines: the picture stays where it is
         first = [self.buttons[name] for name in actions]
         last = [self.buttons[name] for name in exports]
         return [
