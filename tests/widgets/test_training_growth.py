@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
-from PIL import Image
 
-from exptest.plots.tuner import shade_windows
-from exptest.recorded import replay
 from exptest.widgets import TrainingLab
 from exptest.widgets.canvas import Canvas
 from exptest.widgets.training_live import LiveWindow
@@ -120,20 +115,3 @@ def test_step_one_window_goes_on_while_the_window_grows(
     monkeypatch.setattr(lab.run, "step", step)
     lab.advance(windows=1)
     assert [*coming] == verdicts[6:]
-
-
-def test_the_few_colours_that_are_sent_hold_every_shade() -> None:
-    noise = 0.02 * np.random.default_rng(0).standard_normal(700)
-    record = replay(0.5 + 2 * np.exp(-np.arange(700) / 20) + noise, 0.2)
-    assert {d.verdict for d in record.decisions} == {"keep", "undecided", "shrink"}
-    canvas = Canvas(900, 60)
-    ax = canvas.figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    ax.set(xlim=(-0.5, 699.5), ylim=(0, 1))
-    shade_windows(ax, record.decisions)
-    canvas.draw()
-    canvas.show()
-    sent = np.array(Image.open(io.BytesIO(canvas.png)).convert("RGB"), dtype=int)
-    drawn = np.array(canvas._pixels(), dtype=int)
-    inside = [int(900 * (d.start + d.seen + d.step) / 1400) for d in record.decisions]
-    assert np.abs(sent - drawn)[30, inside].max() <= 2
-    assert len({tuple(color) for color in sent[30, inside]}) == 3
