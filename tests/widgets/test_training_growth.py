@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
@@ -36,16 +37,18 @@ def test_a_look_is_painted_at_once_and_its_window_stays_open(run: WatchedRun) ->
     picture.frame(run, None)
     signal, pvalues, _ = picture.axes
     (shades,) = (part for part in signal.collections if isinstance(part, PolyCollection))
-    assert meaning(shades.get_facecolor()[-1][:3]) == "muted"
+    assert meaning(np.asarray(shades.get_facecolor())[-1][:3]) == "muted"
     assert legend(signal)["too short to tell"] == "muted"
-    marked = [tuple(p) for mark in pvalues.collections[1:] for p in mark.get_offsets()]
+    marked = [tuple(p) for c in pvalues.collections[1:] for p in np.asarray(c.get_offsets())]
     assert marked == [(look.step, look.pvalue)]
     window: LiveWindow = picture._window
     assert window.progress.get_x() == run.judged - 0.5 == look.step + 0.5
     assert window.progress.get_width() == 9
     assert run.tuner.window == 2 * look.window
     assert run.start == look.start
-    assert {end.get_xdata()[0] for end in window.ends} == {look.start + 2 * look.window - 0.5}
+    assert {np.asarray(end.get_xdata())[0] for end in window.ends} == {
+        look.start + 2 * look.window - 0.5
+    }
     assert window.fits[0].get_xdata()[0] == look.start
     assert len(window.fits[0].get_xdata()) > look.window
 
@@ -110,7 +113,7 @@ def test_step_one_window_goes_on_while_the_window_grows(
 
     def step() -> SimpleNamespace | None:
         verdict = next(coming)
-        return verdict and SimpleNamespace(verdict=verdict)
+        return None if verdict is None else SimpleNamespace(verdict=verdict)
 
     monkeypatch.setattr(lab.run, "step", step)
     lab.advance(windows=1)
