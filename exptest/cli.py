@@ -128,7 +128,9 @@ def _replay_arguments(commands: argparse._SubParsersAction, name: str) -> None:
     command.add_argument(
         "--every", type=int, default=1, metavar="K", help="steps that each loss stands for (1)"
     )
-    command.add_argument("--alpha", type=float, default=0.05, help="share of runs with a false verdict (0.05)")
+    command.add_argument(
+        "--alpha", type=float, default=0.05, help="share of runs with a false verdict (0.05)"
+    )
     command.add_argument("--beta", type=float, default=0.33, help="factor of a rejection (0.33)")
     command.add_argument(
         "--path-ratio", type=float, help="ρ ≥ 1 that lengthens windows (mini-batch curves)"
@@ -192,7 +194,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     out = _ready(arguments)
     config = digits.Config(epochs=arguments.epochs, seed=arguments.seed, method=arguments.method)
     history = digits.run(config, progress=True)
-    print(f"\n{history.summary()}")
+    print(terminal.folded(f"\n{history.summary()}"))
     _save_run(history.record, out / "demo.png")
     return 0
 
@@ -213,9 +215,9 @@ def _replay(arguments: argparse.Namespace) -> int:
     }
     replay([1.0], **settings)  # settings are judged before a long file is read
     log = read_log(arguments.file, column=arguments.column)
-    print(f"{log.summary(every=arguments.every)}\n")
+    print(terminal.folded(f"{log.summary(every=arguments.every)}\n"))
     record = replay(log.losses, **settings)
-    print(record.summary())
+    print(terminal.folded(record.summary()))
     _save_run(record, out / f"{Path(arguments.file).stem}.png")
     return 0
 

@@ -6,7 +6,9 @@ import argparse
 import codecs
 import difflib
 import os
+import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -69,6 +71,28 @@ def forgiving() -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
         raise SystemExit(CLOSED_PIPE) from None
+
+
+def folded(text: str) -> str:
+    """Return ``text`` with its lines broken between words, for a terminal; unchanged for a pipe."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(fold(line, width) for line in text.split("\n"))
+
+
+def fold(line: str, width: int) -> str:
+    """Return one line as several of at most ``width`` columns, the later ones further in.
+
+    >>> print(fold("  step 9: keep η = 1, because it works", 24))
+      step 9: keep η = 1,
+        because it works
+    """
+    start = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line.strip(), width, initial_indent=start, subsequent_indent=f"{start}  ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):

@@ -81,7 +81,7 @@ class Tuner:
     >>> decisions[-1].accepted, tuner.lr, tuner.phase
     (True, 0.5, 'tune')
 
-    Claims C7.1 to C7.6, C7.13, C7.16 and C7.17.
+    Claims C7.1 to C7.6, C7.13 and C7.16 to C7.19.
     """
 
     def __init__(
@@ -104,10 +104,9 @@ class Tuner:
         lowest = self.max_lr * MIN_LR_FACTOR
         self.min_lr = lowest if min_lr is None else _checks.positive("min_lr", min_lr, lowest)
         _checks.at_most("min_lr", self.min_lr, "max_lr", self.max_lr, lowest)
-        shortest = MIN_WINDOW if method == "calibrated" else 1
-        self.min_window = _checks.at_least(
-            "min_window", shortest if min_window is None else min_window, 1, MIN_WINDOW
-        )
+        if min_window is None:
+            min_window = MIN_WINDOW if method == "calibrated" else 1
+        self.min_window = _checks.at_least("min_window", min_window, 1, MIN_WINDOW)
         self.divergence_factor = _checks.positive("divergence_factor", divergence_factor, 10.0)
         self.loss_floor = _checks.finite("loss_floor", loss_floor, 0.0)
         self.period = as_period(period)
@@ -117,8 +116,6 @@ class Tuner:
         self.initial_loss: float | None = None
         self._harmless, self._skipped, self._below, self._windows = 0.0, 0, False, 0
         self._window = OpenWindow()
-
-    # -- what it shows ---------------------------------------------------------------------
 
     @property
     def window(self) -> int | None:
@@ -146,6 +143,12 @@ class Tuner:
         return None if self.window is None else self._window.left
 
     @property
+    def levels(self) -> tuple[float, float]:
+        """α, and the share of it that the next look may spend: α/(w(w + 1) j(j + 1))."""
+        looks = self._window.looks
+        return self.alpha, spent(spent(self.alpha, self._windows + (not looks)), looks + 1)
+
+    @property
     def record(self) -> Record:
         """Everything seen and decided so far, frozen."""
         return Record(
@@ -157,8 +160,6 @@ class Tuner:
             initial_loss=self.initial_loss,
             skipped=self._skipped,
         )
-
-    # -- what it does ----------------------------------------------------------------------
 
     def observe(
         self,
@@ -221,7 +222,7 @@ class Tuner:
         window, losses = self._window, np.array(self._window.held())
         if self.method == "paper":
             return judge_paper(losses, self.phase, self.alpha)
-        levels = self.alpha, spent(spent(self.alpha, self._windows), window.looks + 1)
+        levels, self._windows = self.levels, self._windows + (not window.looks)
         return judge(losses, self.phase, window.horizon, levels, window.period(self.period))
 
     def _decide(self, judged: Judgement | None) -> Decision:
@@ -258,7 +259,7 @@ class Tuner:
         return decision
 
     def _begin_window(self) -> None:
-        self._window, self._windows = OpenWindow(), self._windows + 1
+        self._window = OpenWindow()
         if self._harmless:
             self._plan()
 

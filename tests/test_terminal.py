@@ -16,7 +16,7 @@ import pytest
 
 import exptest
 from exptest import cli, lab
-from exptest.terminal import CLOSED_PIPE, spell
+from exptest.terminal import CLOSED_PIPE, folded, spell
 
 
 @pytest.fixture
@@ -45,6 +45,21 @@ def test_every_terminal_shows_the_decisions(
     printed = written["stdout"].getvalue().decode(encoding)
     assert ("η" if encoding == "utf-8" else "keep eta = 0.2,") in printed
     assert "?" not in printed
+
+
+def test_a_terminal_s_lines_break_between_words_and_a_pipe_s_stay_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "head\n  step 9: the last 32 losses are still decreasing\n\n  done"
+    monkeypatch.setenv("COLUMNS", "30")
+    assert folded(text) == text
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = folded(text).split("\n")
+    assert max(map(len, lines)) <= 30
+    assert lines[1:3] == ["  step 9: the last 32 losses", "    are still decreasing"]
+    assert " ".join(text.split()) == " ".join(" ".join(lines).split())
+    assert lines[-2:] == ["", "  done"]
 
 
 def test_an_error_is_shown_by_every_terminal() -> None:

@@ -169,3 +169,10 @@ def test_an_undecided_look_drops_no_loss_that_came_with_it(monkeypatch: pytest.M
     assert made[:8] == [None] * 8
     assert (made[8].verdict, made[8].step) == ("undecided", 7)
     assert exptest.record.losses.tolist() == told.tolist()
+
+
+def test_a_window_that_a_divergence_ends_spends_nothing() -> None:
+    tuner = Tuner(1.0)
+    first = tuner.levels
+    assert [tuner.observe(loss) is None for loss in (1.0, 1e3, 1.0)] == [True, False, True]
+    assert tuner.levels == first == (0.05, 0.05 / 4)

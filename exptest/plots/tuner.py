@@ -163,8 +163,19 @@ def outline(
 
 
 def mark_pvalues(ax: Axes, decisions: Sequence[Decision]) -> list[Artist]:
-    """Mark p at the end of every window: ● exponential, ▼ slope, coloured by the verdict."""
-    marks: list[Artist] = []
+    """Mark p at every decision: ● exponential, ▼ slope, coloured by the verdict.
+
+    A bar shows what p had to undercut in a search, where every look has its own share of α.
+    """
+    search = [d for d in decisions if d.kind == "exponential"]
+    marks: list[Artist] = [
+        ax.hlines(
+            [d.alpha for d in search],
+            [d.start + d.seen for d in search],
+            [d.step for d in search],
+            colors=COLORS["ink"], linewidth=1,
+        )
+    ]  # fmt: skip
     for kind, marker in (("exponential", "o"), ("slope", "v")):
         for verdict, color in MARKERS.items():
             some = [d for d in decisions if d.kind == kind and d.verdict == verdict]

@@ -94,7 +94,7 @@ class TrainingLab(Panel):
         self._order("pause")
 
     def step_window(self) -> None:
-        """Train to the end of the current window."""
+        """Train to the end of the current window, however far it grows."""
         self._order("window")
 
     def reset(self) -> None:
@@ -139,7 +139,7 @@ class TrainingLab(Panel):
         actions = {
             "Play": ("play", "train until paused", self.play),
             "Pause": ("pause", "stop training, keep everything", self.pause),
-            "Step one window": ("step-forward", "train to the next decision", self.step_window),
+            "Step one window": ("step-forward", "train to this window's end", self.step_window),
             "Reset": ("refresh", "begin again with the settings below", self.reset),
         }
         exports = {
@@ -163,7 +163,7 @@ class TrainingLab(Panel):
         self.heart.observe(self._hear, "value")
         speed = self.controls.pop("speed")
         speed.layout.width, speed.style.description_width = "180px", "60px"
-        self.words.layout.min_height = "46px"  # two lines: the picture stays where it is
+        self.words.layout.min_height = "84px"  # three lines: the picture stays where it is
         first = [self.buttons[name] for name in actions]
         last = [self.buttons[name] for name in exports]
         return [
@@ -260,7 +260,8 @@ class TrainingLab(Panel):
             else:
                 decision = run.step()
                 done += 1
-                if decision is not None and self._mode == "window":
+                ended = decision is not None and decision.verdict != "undecided"
+                if ended and self._mode == "window":
                     self._mode = "pause"
                     return
             if perf_counter() >= self._next_frame:

@@ -1,4 +1,4 @@
-"""The window that is filling: artists that move, made once and painted over the settled picture."""
+"""What no decision has seen: artists that move, made once, painted over the settled picture."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from exptest._judge import Judgement
 from exptest.plots.style import COLORS
-from exptest.plots.tuner import draw_fits, draw_losses, outline
-from exptest.record import TestResult
+from exptest.plots.tuner import MARKERS, draw_fits, draw_losses, outline
 from exptest.widgets.training_run import WatchedRun
 
 
 class LiveWindow:
-    """Losses, progress, end, fits, p and rate of the current window.
+    """Losses, progress and rate since the last decision; the open window's end, fits and p.
 
     Args:
         axes: of the loss signal, the p-values and the rates.
@@ -43,18 +43,18 @@ class LiveWindow:
         )
         (self.rate,) = rates.plot([], [], color=COLORS["rate"], lw=2.5, **unseen)
         self.fits: list[Any] = []
-        self._fitted: tuple[int, TestResult | None] = (0, None)
+        self._fitted: tuple[int, Judgement | None] = (0, None)
 
     def moved(self, run: WatchedRun) -> list[Artist]:
         """Move everything to where ``run`` is now, and return it in the order of painting."""
-        now, start = len(run.losses), run.start
+        now, start = len(run.losses), run.judged
         self.losses.set_data(*outline(*finite(run, start, now)))
         self.rate.set_data([start, now], [run.tuner.lr, run.tuner.lr])
         artists: list[Artist] = []
         if run.tuner.window is not None:
             self.progress.set_x(start - 0.5)
             self.progress.set_width(now - start)
-            end = start + run.tuner.window - 0.5
+            end = run.start + run.tuner.window - 0.5
             for line in self.ends:
                 line.set_xdata([end, end])
             artists += [self.progress, *self.ends]
@@ -63,18 +63,19 @@ class LiveWindow:
     def _tested(self, run: WatchedRun) -> list[Artist]:
         """The fits and p as they stand."""
         signal, pvalues, _ = self.axes
-        test = run.provisional()
-        if self._fitted != (run.start, test):
+        judged = run.provisional()
+        if self._fitted != (run.start, judged):
             for fit in self.fits:
                 fit.remove()
+            test = None if judged is None else judged.test
             self.fits = draw_fits(signal, test, run.start, alpha=0.75)
             for fit in self.fits:
                 fit.set_animated(True)
-            self._fitted = (run.start, test)
-        if test is None:
+            self._fitted = (run.start, judged)
+        if judged is None:
             return []
-        self.p.set_color(COLORS["exponential" if test.reject(run.settings.alpha) else "rejected"])
-        height = np.clip(test.pvalue, *pvalues.get_ylim())
+        self.p.set_color(COLORS[MARKERS[judged.verdict]])
+        height = np.clip(judged.test.pvalue, *pvalues.get_ylim())
         self.p.set_data([len(run.losses) - 1], [height])
         return [*self.fits, self.p]
 

@@ -1,4 +1,4 @@
-"""The live picture of a run: settled windows are painted once, only the current one moves."""
+"""The live picture of a run: what is decided is painted once, only what comes later moves."""
 
 from __future__ import annotations
 
@@ -53,13 +53,14 @@ class RunPicture:
             if self._outgrown(run, ghost):
                 self._redraw(run, ghost)
             self.canvas.restore()
-            if new := run.settled_decisions[self._painted :]:
+            if new := run.decisions[self._painted :]:
                 self._settle(run, new)
-            self.canvas.paint(self._window.moved(run))
+            legend = self.axes[0].get_legend()  # on top, or the open window would cover it
+            self.canvas.paint([*self._window.moved(run), *filter(None, [legend])])
             self.canvas.show()
 
     def _redraw(self, run: WatchedRun, ghost: Record | None) -> None:
-        """Draw everything that is settled, with room to grow."""
+        """Draw everything that is decided, with room to grow."""
         record = run.settled()
         signal, pvalues, rates = self.axes
         for ax in self.axes:
@@ -83,14 +84,14 @@ class RunPicture:
         rates.set_xlabel("training step")
         self.canvas.draw()
         self._window = LiveWindow(self.axes, dense=len(record.losses) > DENSE)
-        self._painted, self._from = len(run.settled_decisions), run.start
+        self._painted, self._from = len(run.decisions), run.judged
         self._shown = (run, ghost, len(run.predictions))
 
     def _outgrown(self, run: WatchedRun, ghost: Record | None) -> bool:
         if self._shown != (run, ghost, len(run.predictions)):
             return True
         signal, pvalues, rates = self.axes
-        settled = run.settled_decisions
+        decisions = run.decisions
         fresh = np.array(run.losses[self._from :])
         fresh = fresh[np.isfinite(fresh)]
         low, high = signal.get_ylim()
@@ -99,15 +100,15 @@ class RunPicture:
             or (fresh.size and not low <= fresh.min() <= fresh.max() <= high)
             or (signal.get_yscale() == "linear" and fresh.size and fresh.min() < high / 29)
             or run.tuner.lr < rates.get_ylim()[0]
-            or any(d.pvalue < pvalues.get_ylim()[0] for d in settled[self._painted :])
-            or _verdicts(settled) != _verdicts(settled[: self._painted])
+            or any(d.pvalue < pvalues.get_ylim()[0] for d in decisions[self._painted :])
+            or _verdicts(decisions) != _verdicts(decisions[: self._painted])
         )
 
     def _settle(self, run: WatchedRun, new: Sequence[Decision]) -> None:
-        """Paint windows that have ended, and keep them."""
+        """Paint what has been decided, and keep it."""
         signal, pvalues, rates = self.axes
         artists = shade_windows(signal, new)
-        losses, begin = finite(run, self._from, run.start)
+        losses, begin = finite(run, self._from, run.judged)
         artists += draw_losses(signal, losses, begin, dense=self._window.dense)
         if len(run.decisions) <= MOST_FITS:
             for decision in (d for d in new if d.verdict != "undecided"):
@@ -118,11 +119,11 @@ class RunPicture:
         artists += rates.step(
             edges, levels, where="post", color=COLORS["rate"], linewidth=2.5
         )  # fmt: skip
-        self.canvas.paint([*artists, *filter(None, [signal.get_legend()])])
+        self.canvas.paint(artists)
         self.canvas.settle()
         for artist in artists:
             artist.remove()
-        self._painted, self._from = len(run.settled_decisions), run.start
+        self._painted, self._from = len(run.decisions), run.judged
 
     def _predictions(self, run: WatchedRun) -> None:
         signal = self.axes[0]

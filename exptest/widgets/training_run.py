@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch.optim import SGD, Adam
 
+from exptest._judge import Judgement, judge, judge_paper
 from exptest.data import Dataset
 from exptest.linearized import LossModel, expected_sgd_loss
-from exptest.record import Decision, Record, TestResult
-from exptest.statistics import exponential_test, slope_test
+from exptest.record import Decision, Record
 from exptest.statistics.phases import seen_twice
 from exptest.training import Batches, Training, default_max_lr
 from exptest.tuner import Tuner
@@ -92,7 +91,7 @@ class WatchedRun:
         self.losses: list[float] = []
         self.decisions: list[Decision] = []
         self.predictions: list[tuple[int, Float[np.ndarray, " t"]]] = []
-        self._provisional: tuple[int, int, TestResult | None] = (-1, 0, None)
+        self._provisional: tuple[int, int, Judgement | None] = (-1, 0, None)
         self._predict()
 
     @property
@@ -102,17 +101,20 @@ class WatchedRun:
         return self.training.exptest.tuner
 
     @property
-    def start(self) -> int:
-        """First step of the current window."""
-        if not self.decisions:
-            return 0
-        last = self.decisions[-1]
-        return last.start if last.verdict == "undecided" else last.step + 1
+    def judged(self) -> int:
+        """Steps up to the last decision: what comes later no decision has seen."""
+        return self.decisions[-1].step + 1 if self.decisions else 0
 
     @property
-    def settled_decisions(self) -> list[Decision]:
-        """Those on windows that have ended."""
-        return [d for d in self.decisions if d.step < self.start]
+    def looks(self) -> int:
+        """How often the current window was too short to tell, and has grown."""
+        ends = [k for k, d in enumerate(self.decisions, 1) if d.verdict != "undecided"]
+        return len(self.decisions) - max(ends, default=0)
+
+    @property
+    def start(self) -> int:
+        """First step of the current window."""
+        return self.decisions[-1].start if self.looks else self.judged
 
     @property
     def measured(self) -> float | None:
@@ -130,8 +132,8 @@ class WatchedRun:
                 self._predict()
         return step.decision
 
-    def provisional(self) -> TestResult | None:
-        """Test the window as far as it has come; None while it holds too little.
+    def provisional(self) -> Judgement | None:
+        """Judge the window as far as it has come; None while it holds too little.
 
         Lengths grow by a twentieth, always the same ones: what the test knows of a length is
         computed once.
@@ -140,23 +142,29 @@ class WatchedRun:
         if n < FEWEST:
             return None
         length = int(FEWEST * 1.05 ** int(np.log(n / FEWEST) / np.log(1.05)))
-        if self._provisional[:2] != (start, length):
+        if self._provisional[:2] != (self.judged, length):
             window = np.array(self.losses[start : start + length])
-            test = exponential_test if self.tuner.phase == "search" else slope_test
-            known = np.isfinite(window).all()
-            period = seen_twice(self.tuner.period, length)
-            ask = partial(test, method=self.settings.method, period=period)
-            result = ask(window) if known else None
-            self._provisional = (start, length, result)
+            judged = self._judge(window) if np.isfinite(window).all() else None
+            self._provisional = (self.judged, length, judged)
         return self._provisional[2]
+
+    def _judge(self, losses: Float[np.ndarray, " n"]) -> Judgement | None:
+        """What the tuner would decide if the window ended with these losses."""
+        tuner, looks = self.tuner, self.looks
+        if tuner.window is None:
+            return None
+        if tuner.method == "paper":
+            return judge_paper(losses, tuner.phase, tuner.alpha)
+        period = seen_twice(tuner.period, len(losses))
+        return judge(losses, tuner.phase, tuner.window >> looks, tuner.levels, period)
 
     def record(self) -> Record:
         """Everything so far, frozen."""
         return self._record(len(self.losses))
 
     def settled(self) -> Record:
-        """The windows that have ended, frozen."""
-        return self._record(self.start)
+        """Everything up to the last decision, frozen."""
+        return self._record(self.judged)
 
     def _record(self, steps: int) -> Record:
         return Record(

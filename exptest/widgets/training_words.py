@@ -30,6 +30,7 @@ def status(run: WatchedRun, limit: int) -> str:
     ]
     if tuner.window is not None:
         parts.append(f"window: {steps - run.start} of {tuner.window}")
+        parts[-1] += f", grown from {tuner.window >> run.looks}" if run.looks else ""
     if run.measured is not None:
         accuracy = run.task.metric == "accuracy"
         parts.append(f"test {'accuracy' if accuracy else 'loss'} {run.measured:.3g}")

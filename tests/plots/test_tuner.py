@@ -49,7 +49,7 @@ def test_a_kept_window_is_blue_a_rejected_one_orange_and_an_open_one_grey(record
 
 def test_p_values_stand_at_the_window_s_end_in_the_verdict_s_colour(record: Record) -> None:
     tested = [decision for decision in record.decisions if decision.test is not None]
-    marks = plots.mark_pvalues(plt.subplots()[1], tested)
+    _, *marks = plots.mark_pvalues(plt.subplots()[1], tested)
     found = {}
     for mark in marks:
         for step, p in mark.get_offsets():
@@ -62,6 +62,17 @@ def test_p_values_stand_at_the_window_s_end_in_the_verdict_s_colour(record: Reco
         color = colors[decision.verdict]
         expected = (max(decision.pvalue, 1e-16), color, shapes[decision.kind])
         assert found[decision.step] == expected
+
+
+def test_a_search_s_p_has_its_own_level_under_it_over_what_it_saw_first() -> None:
+    losses = 0.5 + 1.5 * np.exp(-np.arange(400) / 300)
+    looks = replay(losses + 0.1 * np.random.default_rng(1).standard_normal(400), 0.05).decisions
+    assert [d.verdict for d in looks[:2]] == ["undecided", "undecided"]
+    levels, *_ = plots.mark_pvalues(plt.subplots()[1], looks)
+    assert [path.vertices.tolist() for path in levels.get_paths()] == [
+        [[d.start + d.seen, d.alpha], [d.step, d.alpha]] for d in looks if d.kind == "exponential"
+    ]
+    assert looks[1].alpha < looks[0].alpha < 0.05
 
 
 def test_alpha_is_drawn_and_named_where_it_is(record: Record) -> None:

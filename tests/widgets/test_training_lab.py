@@ -203,8 +203,7 @@ def test_a_provisional_test_says_what_the_decision_will_say(lab: TrainingLab) ->
         before = run.provisional()
         run.step()
     assert before is not None
-    assert before.pvalue < 0.05
-    assert run.decisions[0].accepted
+    assert before.verdict == run.decisions[0].verdict == "keep"
 
 
 def test_an_error_while_training_is_shown_and_raised(

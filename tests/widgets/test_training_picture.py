@@ -13,7 +13,8 @@ from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from exptest.record import Decision
+from exptest._judge import Judgement
+from exptest.record import Decision, Verdict
 from exptest.statistics import slope_test
 from exptest.widgets.canvas import Canvas
 from exptest.widgets.training_live import LiveWindow, finite
@@ -59,14 +60,15 @@ def test_the_open_window_moves_with_the_run() -> None:
     assert window.progress.get_width() == 5
 
 
-@pytest.mark.parametrize(("slope", "color"), [(-1.0, "exponential"), (1.0, "rejected")])
+@pytest.mark.parametrize(
+    ("verdict", "color"), [("keep", "exponential"), ("shrink", "rejected"), ("undecided", "muted")]
+)
 def test_p_as_it_stands_has_the_colour_of_its_verdict(
-    slope: float, color: str, monkeypatch: pytest.MonkeyPatch
+    verdict: Verdict, color: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = begun(20)
-    noise = 0.1 * np.random.default_rng(0).standard_normal(20)
-    test = slope_test(slope * np.arange(20.0) + noise)
-    monkeypatch.setattr(run, "provisional", lambda: test)
+    test = slope_test(np.random.default_rng(0).standard_normal(20))
+    monkeypatch.setattr(run, "provisional", lambda: Judgement(verdict, test, None, 0.05))
     window = live(run)
     moved = window.moved(run)
     assert window.p in moved
@@ -161,15 +163,16 @@ def test_a_provisional_test_is_of_the_open_window_and_the_phase_s_kind() -> None
     run.step()
     first = run.provisional()
     assert first is not None
-    assert hasattr(first, "exponential")
-    assert first.line.n == FEWEST
+    assert first.kind == "exponential"
+    assert first.test.line.n == FEWEST
     while not run.decisions:
         run.step()
     if run.tuner.phase == "tune":
         for _ in range(FEWEST):
             run.step()
         later = run.provisional()
-        assert later == slope_test(np.array(run.losses[run.start : run.start + FEWEST]))
+        assert later is not None
+        assert later.test == slope_test(np.array(run.losses[run.start : run.start + FEWEST]))
 
 
 def test_status_and_table_say_where_the_run_is() -> None:
@@ -216,7 +219,7 @@ def test_an_undecided_window_stays_open(monkeypatch: pytest.MonkeyPatch) -> None
     step = SimpleNamespace(loss=torch.tensor(1.0), decision=look)
     monkeypatch.setattr(run.training, "step", lambda: step)
     assert run.step() is look
-    assert (run.start, run.settled_decisions) == (10, [])
-    assert run.settled().losses.tolist() == run.losses[:10]
+    assert (run.start, run.looks, run.judged) == (10, 1, 41)
+    assert run.settled().losses.tolist() == run.losses
     assert len(run.predictions) == 1
     assert "<td>undecided</td>" in table(run)
