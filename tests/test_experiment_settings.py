@@ -29,7 +29,7 @@ def tiny(classes: int = 10) -> Dataset:
 
 def history(**metrics: float) -> History:
     losses = np.arange(10.0)
-    shrunk = Decision(3, "divergence", False, None, RATE, RATE / 2, 4, 1.0, 9.0, 0.05, "search")
+    shrunk = Decision(3, "divergence", "shrink", None, RATE, RATE / 2, 4, 1.0, 9.0, 0.05, "search")
     record = Record(losses, (shrunk,), RATE, 0.05, 0.33, "paper")
     return History(record, ({"step": 10.0, **metrics},), steps_per_epoch=4)
 
